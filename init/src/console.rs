@@ -1,0 +1,237 @@
+//! The consoles: everything that a person or a program may be watching, written to at once.
+//!
+//! Every active console of the kernel, every `console=` of the command line and the framebuffer's terminal get every
+//! line; the kernel log gets it too. A console that does not take a line in time (a serial line held by flow control)
+//! loses that line and never holds up the boot.
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::progress::Bar;
+
+/// How long one line may take on one console. 900 bytes at 9600 baud are 0.9 s.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// More consoles than this are not opened; `console=` is the machine's owner's, but a list has an end.
+const MOST: usize = 8;
+
+/// How much is said on the consoles. The kernel log gets everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Markers, progress and prose.
+    Normal,
+    /// `phase.quiet`: markers and problems.
+    Quiet,
+}
+
+/// The open consoles.
+#[derive(Debug)]
+pub struct Console {
+    terminals: Vec<Terminal>,
+    kernel_log: Option<File>,
+    verbosity: Verbosity,
+    /// Lines of several threads do not mix; holds the progress bar that stands on the last line, if one does.
+    bar: Mutex<Option<Bar>>,
+}
+
+/// One terminal that shows what happens.
+#[derive(Debug)]
+struct Terminal {
+    name: String,
+    file: File,
+}
+
+/// Priorities of the kernel log (syslog(2)). `Debug` keeps a line off the kernel's own console output, where it would
+/// stand twice.
+#[derive(Clone, Copy)]
+enum Priority {
+    Warning = 4,
+    Debug = 7,
+}
+
+impl Console {
+    /// Opens the consoles that the machine has under `root` (normally `/`). Having none is not an error: the kernel
+    /// log is still written.
+    pub fn attach(root: &Path, command_line: &str, verbosity: Verbosity) -> Self {
+        let active = std::fs::read_to_string(root.join("sys/class/tty/console/active")).unwrap_or_default();
+        let framebuffer = std::fs::read_dir(root.join("sys/class/graphics"))
+            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() == "fb0")));
+        let terminals = names(&active, command_line, framebuffer)
+            .into_iter()
+            .filter_map(|name| {
+                let path = root.join("dev").join(&name);
+                let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                open(&path, flags, Mode::empty()).ok().map(|fd| Terminal { name, file: File::from(fd) })
+            })
+            .collect();
+        let kernel_log = std::fs::OpenOptions::new().write(true).open(root.join("dev/kmsg")).ok();
+        Self { terminals, kernel_log, verbosity, bar: Mutex::new(None) }
+    }
+
+    /// Names of the open consoles, such as `ttyS0`.
+    pub fn names(&self) -> Vec<&str> {
+        self.terminals.iter().map(|terminal| terminal.name.as_str()).collect()
+    }
+
+    /// Device files of the open consoles.
+    pub fn devices(&self, root: &Path) -> Vec<PathBuf> {
+        self.terminals.iter().map(|terminal| root.join("dev").join(&terminal.name)).collect()
+    }
+
+    /// Says something that a person wants to follow.
+    pub fn info(&self, message: fmt::Arguments<'_>) {
+        let text = format!("       {message}");
+        self.put(Priority::Debug, &text, self.verbosity == Verbosity::Normal);
+    }
+
+    /// Says that something is wrong and what follows from it; shown even with `phase.quiet`.
+    pub fn warn(&self, message: fmt::Arguments<'_>) {
+        self.put(Priority::Warning, &format!("  [!]  {message}"), true);
+    }
+
+    /// Writes a marker line (docs/markers.md).
+    pub fn marker(&self, line: &str) {
+        self.put(Priority::Debug, line, true);
+    }
+
+    /// Draws or redraws the progress bar on the last line of every console.
+    pub fn progress(&self, bar: Bar) {
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        let mut shown = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        self.show(&format!("\r{bar}\x1b[K"));
+        *shown = Some(bar);
+    }
+
+    /// Takes the progress bar away.
+    pub fn progress_done(&self) {
+        let mut shown = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.take().is_some() {
+            self.show("\r\x1b[K");
+        }
+    }
+
+    /// Waits until every console has sent what it was given.
+    pub fn flush(&self) {
+        for terminal in &self.terminals {
+            _ = rustix::termios::tcdrain(&terminal.file);
+        }
+    }
+
+    fn put(&self, priority: Priority, text: &str, on_terminals: bool) {
+        let shown = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut log) = self.kernel_log.as_ref() {
+            // Of one line, so that it is one record; what does not fit is cut by the kernel.
+            _ = log.write_all(format!("<{}>{}\n", priority as u8, text.replace('\n', " | ")).as_bytes());
+        }
+        if !on_terminals {
+            return;
+        }
+        let mut lines = String::new();
+        if shown.is_some() {
+            lines.push_str("\r\x1b[K");
+        }
+        for line in text.lines() {
+            _ = write!(lines, "{line}\r\n");
+        }
+        if let Some(bar) = shown.as_ref() {
+            _ = write!(lines, "{bar}");
+        }
+        self.show(&lines);
+    }
+
+    fn show(&self, text: &str) {
+        for terminal in &self.terminals {
+            terminal.show(text.as_bytes());
+        }
+    }
+}
+
+impl Terminal {
+    /// Writes what the terminal takes before patience ends.
+    fn show(&self, mut bytes: &[u8]) {
+        let deadline = Instant::now() + PATIENCE;
+        while !bytes.is_empty() {
+            match rustix::io::write(&self.file, bytes) {
+                Ok(0) => return,
+                Ok(written) => bytes = &bytes[written..],
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    let timeout = Timespec::try_from(left).unwrap_or_default();
+                    let mut ready = [PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::OUT)];
+                    if left.is_zero() || poll(&mut ready, Some(&timeout)).is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// The consoles to open, in order and each once: what the kernel says is active, what the command line names, and
+/// the terminal of the framebuffer, on which the kernel writes only if `console=tty0` was given.
+fn names(active: &str, command_line: &str, framebuffer: bool) -> Vec<String> {
+    let given = crate::cmdline::words(command_line).filter_map(|word| match word {
+        (key, Some(value)) if key == "console" => value.split(',').next().map(str::to_owned),
+        _ => None,
+    });
+    let mut names: Vec<String> = Vec::new();
+    let screen = framebuffer.then(|| "tty0".to_owned());
+    for name in active.split_ascii_whitespace().map(str::to_owned).chain(given).chain(screen) {
+        // The name becomes a path below /dev.
+        let plain = !name.is_empty() && name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let name = if name == "tty1" { "tty0".to_owned() } else { name };
+        if plain && !names.contains(&name) && names.len() < MOST {
+            names.push(name);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_console_is_used_once() {
+        assert_eq!(names("tty0 ttyS0\n", "console=tty0 console=ttyS0,115200n8 quiet", true), ["tty0", "ttyS0"]);
+    }
+
+    #[test]
+    fn the_framebuffer_is_used_though_the_command_line_names_only_a_serial_line() {
+        assert_eq!(names("ttyS0\n", "console=ttyS0", true), ["ttyS0", "tty0"]);
+        assert_eq!(names("ttyS0\n", "console=ttyS0", false), ["ttyS0"]);
+    }
+
+    #[test]
+    fn a_console_name_is_never_a_path() {
+        assert_eq!(names("", "console=../../etc/passwd console=sda/x console= console", false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn lines_reach_a_terminal_with_carriage_returns_and_quiet_keeps_prose_off_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("dev")).unwrap();
+        for name in ["ttyS0", "kmsg"] {
+            std::fs::write(root.path().join("dev").join(name), "").unwrap();
+        }
+        let console = Console::attach(root.path(), "console=ttyS0", Verbosity::Quiet);
+        assert_eq!(console.names(), ["ttyS0"]);
+        console.info(format_args!("prose"));
+        console.warn(format_args!("two\nlines"));
+        let shown = std::fs::read_to_string(root.path().join("dev/ttyS0")).unwrap();
+        assert_eq!(shown, "  [!]  two\r\nlines\r\n");
+        let logged = std::fs::read_to_string(root.path().join("dev/kmsg")).unwrap();
+        assert_eq!(logged, "<7>       prose\n<4>  [!]  two | lines\n");
+    }
+}

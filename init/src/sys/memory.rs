@@ -1,0 +1,112 @@
+//! Memory that is a file: bytes are received into the mapping and handed to the kernel as a sealed descriptor.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+use rustix::io;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// A writable memfd and its one mapping. Nobody else has the descriptor while bytes can change.
+#[derive(Debug)]
+pub struct SharedBuffer {
+    descriptor: OwnedFd,
+    address: NonNull<u8>,
+    size: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, as the heap buffer of a `Vec<u8>` would; access goes through `&mut`.
+unsafe impl Send for SharedBuffer {}
+
+impl SharedBuffer {
+    /// Reserves `size` bytes of zeros. `name` is seen in /proc/PID/fd only.
+    ///
+    /// The pages are reserved here, so that too little memory is this call's error and not a signal in the middle of
+    /// a download.
+    pub fn reserve(name: &str, size: usize) -> io::Result<Self> {
+        let descriptor = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        // An empty file cannot be mapped (mmap(2), EINVAL).
+        let length = u64::try_from(size.max(1)).map_err(|_| io::Errno::FBIG)?;
+        fallocate(&descriptor, FallocateFlags::empty(), 0, length)?;
+        // SAFETY: a fresh address is asked for, and the length is that of the file just allocated. Nobody else has
+        // the descriptor, so that the bytes cannot change or vanish behind the mapping.
+        let address = unsafe {
+            mmap(std::ptr::null_mut(), size.max(1), ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &descriptor, 0)?
+        };
+        let address = NonNull::new(address.cast()).ok_or(io::Errno::NOMEM)?;
+        Ok(Self { descriptor, address, size })
+    }
+
+    /// The bytes.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: `address` is valid for `size` bytes as long as `self` lives, they are initialised (zeros of the
+        // kernel), and the borrow of `self` makes this the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.size) }
+    }
+
+    /// Ends writing for good: the mapping is taken away and the file is cut to `length` bytes and sealed against writing,
+    /// growing, shrinking and further seals (fcntl(2), `F_ADD_SEALS`).
+    pub fn seal(self, length: usize) -> io::Result<SealedFile> {
+        let length = length.min(self.size);
+        let whole = u64::try_from(length).map_err(|_| io::Errno::FBIG)?;
+        // A descriptor of our own, since dropping `self` closes the first one and unmaps.
+        let descriptor = io::fcntl_dupfd_cloexec(&self.descriptor, 0)?;
+        drop(self);
+        rustix::fs::ftruncate(&descriptor, whole)?;
+        fcntl_add_seals(&descriptor, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+        Ok(SealedFile { descriptor, size: whole })
+    }
+}
+
+impl Drop for SharedBuffer {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `reserve` with this length, and no reference to it outlives `self`.
+        _ = unsafe { munmap(self.address.as_ptr().cast(), self.size.max(1)) };
+    }
+}
+
+/// A memfd that nobody can change any more.
+#[derive(Debug)]
+pub struct SealedFile {
+    descriptor: OwnedFd,
+    size: u64,
+}
+
+impl SealedFile {
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl AsFd for SealedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_buffer_keeps_its_bytes_and_refuses_every_change() {
+        let mut buffer = SharedBuffer::reserve("test", 8192).unwrap();
+        buffer.bytes()[4095..4098].copy_from_slice(b"abc");
+        let file = buffer.seal(5000).unwrap();
+        assert_eq!(file.size(), 5000);
+        let mut read = [0; 5];
+        assert_eq!(rustix::io::pread(&file, &mut read, 4094).unwrap(), 5);
+        assert_eq!(&read, b"\0abc\0");
+        assert_eq!(rustix::io::pwrite(&file, b"x", 0), Err(io::Errno::PERM));
+        assert_eq!(rustix::fs::ftruncate(&file, 1), Err(io::Errno::PERM));
+        assert_eq!(fcntl_add_seals(&file, SealFlags::WRITE), Err(io::Errno::PERM));
+    }
+
+    #[test]
+    fn an_empty_buffer_is_possible() {
+        let mut buffer = SharedBuffer::reserve("empty", 0).unwrap();
+        assert!(buffer.bytes().is_empty());
+        assert_eq!(buffer.seal(0).unwrap().size(), 0);
+    }
+}
