@@ -1,1 +1,21 @@
-//! Placeholder while the crate is written.
+//! Finds and carries untrusted bytes.
+//!
+//! Everything that this crate returns came from a network and proves nothing: what is true is decided by `verify`, which
+//! this crate does not know. What it does guarantee is that no peer can make it panic, wait without a deadline or allocate
+//! without a limit ([`Limits`]), and that every failure names the place, the value seen and the value wanted.
+//!
+//! - [`origin`]: one static HTTP tree, its envelopes and blobs;
+//! - [`gather`](mod@gather): the envelopes of all origins, at once, until a deadline;
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod gather;
+#[cfg(test)]
+mod hostile;
+mod limits;
+pub mod origin;
+
+pub use error::FetchError;
+pub use gather::{Candidate, Gathered, gather};
+pub use limits::Limits;
+pub use origin::{Origin, OriginError, Sink};

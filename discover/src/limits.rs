@@ -1,0 +1,42 @@
+//! How much of anything a network may cost us.
+
+use std::time::Duration;
+
+/// Limits on what is asked for, kept and waited for. [`Limits::default`] is what the boot uses; tests make them smaller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest origin URL, in bytes.
+    pub url_bytes: usize,
+    /// Most origins that are asked at once; a list longer than this is cut.
+    pub origins: usize,
+    /// Largest envelope, in bytes.
+    pub envelope_bytes: u64,
+    /// Largest response header, in bytes.
+    pub header_bytes: usize,
+    /// Most redirects that are followed for one file.
+    pub redirects: u32,
+    /// Longest wait for an answer of the name servers.
+    pub resolve: Duration,
+    /// Longest wait for a TCP connection, all addresses of the name together.
+    pub connect: Duration,
+    /// Longest wait from the request to the end of the response's header.
+    pub first_byte: Duration,
+    /// Longest wait for the next bytes of a body.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            url_bytes: 2048,
+            origins: 8,
+            envelope_bytes: 1 << 20,
+            header_bytes: 16 << 10,
+            redirects: 4,
+            resolve: Duration::from_secs(10),
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_secs(15),
+            idle: Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! An origin: one published tree (docs/formats.md, "Published tree") on a static web server.
+//!
+//! An [`Origin`] asks for exactly two kinds of files and streams a blob into memory that its caller owns. It accepts
+//! nothing that was not asked for: no content encoding, no other range, no byte more than the size that was given.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use ureq::http::{Response, Uri, header};
+use ureq::{Agent, Body};
+
+use crate::{FetchError, Limits};
+
+/// How we introduce ourselves.
+const USER_AGENT: &str = concat!("phase-boot/", env!("CARGO_PKG_VERSION"));
+
+/// Where the bytes of a blob go: memory of the caller, filled from its beginning to its end.
+///
+/// The bytes are hashed by whoever owns the memory; this crate only places them.
+pub trait Sink {
+    /// The place for the next bytes: as much or as little as is handy, empty only when all that is wanted has arrived.
+    fn space(&mut self) -> &mut [u8];
+    /// The first `n` bytes of the last [`Sink::space`] now hold what came next.
+    fn filled(&mut self, n: usize);
+    /// Bytes that are here already, counted from the beginning of the blob.
+    fn received(&self) -> u64;
+}
+
+/// Why a text is not the URL of an origin.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OriginError {
+    /// Longer than any sane URL.
+    #[error("an origin of {seen} bytes is too long: at most {wanted} are accepted")]
+    TooLong {
+        /// Bytes of the text.
+        seen: usize,
+        /// The limit.
+        wanted: usize,
+    },
+    /// https, in a build without TLS.
+    #[error("'{seen}': this build has no TLS; use http:// (what is fetched is verified by its signature)")]
+    NoTls {
+        /// The text.
+        seen: String,
+    },
+    /// Another scheme, or none.
+    #[error("'{seen}' does not begin with http://")]
+    Scheme {
+        /// The text.
+        seen: String,
+    },
+    /// A part that no origin has: a user name, a query, a fragment.
+    #[error("'{seen}' has {part}, which an origin cannot have")]
+    Part {
+        /// The text.
+        seen: String,
+        /// The part, in words.
+        part: &'static str,
+    },
+    /// Not a URL at all, no host, or a port that is no port.
+    #[error("'{seen}' is not a URL of the form http://HOST[:PORT][/PATH]")]
+    Form {
+        /// The text.
+        seen: String,
+    },
+}
+
+/// One published tree on a web server. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Origin {
+    /// Without a slash at its end.
+    base: String,
+    limits: Limits,
+    agent: Agent,
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Origin").field(&self.base).finish()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.base)
+    }
+}
+
+impl Origin {
+    /// Reads `http://HOST[:PORT][/PATH]`, with the default [`Limits`].
+    pub fn parse(text: &str) -> Result<Self, OriginError> {
+        Self::with_limits(text, Limits::default())
+    }
+
+    /// Reads `http://HOST[:PORT][/PATH]`; `limits` count for everything that is fetched from there.
+    pub fn with_limits(text: &str, limits: Limits) -> Result<Self, OriginError> {
+        let base = base_of(text, limits.url_bytes)?;
+        let agent = agent(&limits);
+        Ok(Self { base, limits, agent })
+    }
+
+    /// The URL of the tree, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Fetches the envelope of the newest release of a channel: `<base>/<channel>/<arch>/manifest.dsse.json`, at most
+    /// [`Limits::envelope_bytes`].
+    pub fn envelope(&self, channel: &str, arch: &str, deadline: Instant) -> Result<Vec<u8>, FetchError> {
+        let url = format!("{}/{}/{}/manifest.dsse.json", self.base, component(channel)?, component(arch)?);
+        let limit = self.limits.envelope_bytes;
+        let mut response = self.ask(&url, None, deadline)?;
+        let offered = content_length(&response);
+        if let Some(seen) = offered.filter(|&seen| seen > limit) {
+            return Err(FetchError::Length { url, seen, wanted: limit });
+        }
+        let mut envelope = Vec::new();
+        let outcome = response.body_mut().as_reader().take(limit + 1).read_to_end(&mut envelope);
+        let got = envelope.len() as u64;
+        match outcome {
+            Err(error) => Err(body_error(&url, error, got, offered.unwrap_or(limit))),
+            Ok(_) if got > limit => Err(FetchError::TooMuch { url, wanted: limit }),
+            Ok(_) => Ok(envelope),
+        }
+    }
+
+    /// Fetches the blob named `hex` (its SHA-256) of exactly `size` bytes into `sink`, from `<base>/blobs/sha256/<hex>`.
+    ///
+    /// Bytes that the sink has already are not asked for again: after [`FetchError::Cut`] the same call with the same sink
+    /// goes on where it ended. `on_progress` gets the bytes that have arrived, after every read.
+    pub fn blob(
+        &self,
+        hex: &str,
+        size: u64,
+        sink: &mut dyn Sink,
+        deadline: Instant,
+        on_progress: &mut dyn FnMut(u64),
+    ) -> Result<(), FetchError> {
+        let url = format!("{}/blobs/sha256/{}", self.base, component(hex)?);
+        let offset = sink.received();
+        if offset >= size {
+            return Ok(());
+        }
+        let range = (offset > 0).then(|| Range { first: offset, size });
+        let mut response = self.ask(&url, range.as_ref(), deadline)?;
+        if let Some(seen) = content_length(&response).filter(|&seen| seen != size - offset) {
+            return Err(FetchError::Length { url, seen, wanted: size - offset });
+        }
+        receive(&url, response.body_mut(), size, sink, on_progress)
+    }
+
+    /// Sends one GET and checks everything about the answer that does not depend on its length.
+    fn ask(&self, url: &str, range: Option<&Range>, deadline: Instant) -> Result<Response<Body>, FetchError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // The library takes no time at all for "no limit".
+        let left = left.max(Duration::from_millis(1));
+        let mut request = self.agent.get(url).config().timeout_global(Some(left)).build();
+        if let Some(range) = range {
+            request = request.header(header::RANGE, range.asked());
+        }
+        let response = request.call().map_err(|error| FetchError::from_http(url, error))?;
+
+        let (code, wanted) = (response.status().as_u16(), if range.is_some() { 206 } else { 200 });
+        if code != wanted {
+            return Err(FetchError::Status { url: url.to_owned(), code, wanted });
+        }
+        if let Some(seen) = header_of(&response, &header::CONTENT_ENCODING).filter(|seen| seen != "identity") {
+            return Err(FetchError::Encoding { url: url.to_owned(), seen });
+        }
+        if let Some(range) = range {
+            let seen = header_of(&response, &header::CONTENT_RANGE).unwrap_or_default();
+            let wanted = range.answered();
+            if seen != wanted {
+                return Err(FetchError::Range { url: url.to_owned(), seen, wanted });
+            }
+        }
+        Ok(response)
+    }
+}
+
+/// The rest of a file, from a first byte to its end (RFC 9110, section 14).
+struct Range {
+    first: u64,
+    size: u64,
+}
+
+impl Range {
+    fn asked(&self) -> String {
+        format!("bytes={}-", self.first)
+    }
+
+    fn answered(&self) -> String {
+        format!("bytes {}-{}/{}", self.first, self.size - 1, self.size)
+    }
+}
+
+/// Streams a body into the sink until `size` bytes are there, and makes sure that nothing follows.
+fn receive(
+    url: &str,
+    body: &mut Body,
+    size: u64,
+    sink: &mut dyn Sink,
+    on_progress: &mut dyn FnMut(u64),
+) -> Result<(), FetchError> {
+    let mut reader = body.as_reader();
+    loop {
+        let got = sink.received();
+        let left = size.saturating_sub(got);
+        let space = sink.space();
+        let room = space.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if room == 0 {
+            break;
+        }
+        match reader.read(&mut space[..room]) {
+            Ok(0) => return Err(FetchError::Cut { url: url.to_owned(), got, wanted: size }),
+            Ok(n) => sink.filled(n),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(body_error(url, error, got, size)),
+        }
+        on_progress(sink.received());
+    }
+    match reader.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(FetchError::TooMuch { url: url.to_owned(), wanted: size }),
+        Err(error) => Err(body_error(url, error, size, size)),
+    }
+}
+
+/// What a failed read of a body means.
+fn body_error(url: &str, error: io::Error, got: u64, wanted: u64) -> FetchError {
+    match ureq::Error::from(error) {
+        ureq::Error::Io(_) => FetchError::Cut { url: url.to_owned(), got, wanted },
+        other => FetchError::from_http(url, other),
+    }
+}
+
+fn content_length(response: &Response<Body>) -> Option<u64> {
+    response.body().content_length()
+}
+
+/// A header's value as text; what is not text comes out as replacement characters, since it is only shown or compared.
+fn header_of(response: &Response<Body>, name: &header::HeaderName) -> Option<String> {
+    response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// Accepts a name only if it is one component of a path, so that no caller's mistake reaches another file.
+fn component(name: &str) -> Result<&str, FetchError> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+    if (1..=64).contains(&name.len()) && name.bytes().all(plain) && name != "." && name != ".." {
+        Ok(name)
+    } else {
+        Err(FetchError::Name { seen: name.to_owned() })
+    }
+}
+
+/// Checks an origin's URL and cuts the slash at its end.
+fn base_of(text: &str, most: usize) -> Result<String, OriginError> {
+    let seen = || text.to_owned();
+    if text.len() > most {
+        return Err(OriginError::TooLong { seen: text.len(), wanted: most });
+    }
+    if text.contains('#') {
+        return Err(OriginError::Part { seen: seen(), part: "a fragment ('#')" });
+    }
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("http") => {}
+        Some("https") => return Err(OriginError::NoTls { seen: seen() }),
+        _ => return Err(OriginError::Scheme { seen: seen() }),
+    }
+    let uri: Uri = text.parse().map_err(|_| OriginError::Form { seen: seen() })?;
+    let authority = uri.authority().ok_or_else(|| OriginError::Form { seen: seen() })?;
+    if authority.as_str().contains('@') {
+        return Err(OriginError::Part { seen: seen(), part: "a user name ('@')" });
+    }
+    if uri.query().is_some() {
+        return Err(OriginError::Part { seen: seen(), part: "a query ('?')" });
+    }
+    let has_port = authority.as_str().len() > authority.host().len();
+    if authority.host().is_empty() || (has_port && authority.port_u16().is_none_or(|port| port == 0)) {
+        return Err(OriginError::Form { seen: seen() });
+    }
+    Ok(format!("http://{}{}", authority.as_str(), uri.path().trim_end_matches('/')))
+}
+
+/// The HTTP client of one origin. A proxy in the environment is ignored: PID 1 was given its places by name.
+fn agent(limits: &Limits) -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .max_redirects(limits.redirects)
+        .user_agent(USER_AGENT)
+        .accept("*/*")
+        .accept_encoding("identity")
+        .max_response_header_size(limits.header_bytes)
+        .timeout_resolve(Some(limits.resolve))
+        .timeout_connect(Some(limits.connect))
+        .timeout_recv_response(Some(limits.first_byte))
+        .timeout_per_read(Some(limits.idle))
+        .timeout_per_write(Some(limits.idle))
+        .build()
+        .into()
+}
+
+#[cfg(test)]
+mod tests;

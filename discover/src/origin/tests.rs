@@ -1,0 +1,240 @@
+//! Each way in which a server can lie, against a real socket.
+
+use super::*;
+use crate::hostile::{reply, serve};
+
+const HEX: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+
+/// A sink that gives its memory in pieces of at most `piece` bytes.
+struct Buffer {
+    bytes: Vec<u8>,
+    got: usize,
+    piece: usize,
+}
+
+impl Buffer {
+    fn of(size: usize) -> Self {
+        Self { bytes: vec![0; size], got: 0, piece: 3 }
+    }
+}
+
+impl Sink for Buffer {
+    fn space(&mut self) -> &mut [u8] {
+        let end = self.bytes.len().min(self.got + self.piece);
+        &mut self.bytes[self.got..end]
+    }
+    fn filled(&mut self, n: usize) {
+        self.got += n;
+    }
+    fn received(&self) -> u64 {
+        self.got as u64
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+fn fetch(replies: Vec<Vec<u8>>, sink: &mut Buffer) -> Result<(), FetchError> {
+    let (address, _) = serve(replies);
+    let origin = Origin::parse(&format!("http://{address}/tree")).unwrap();
+    let size = sink.bytes.len() as u64;
+    origin.blob(HEX, size, sink, soon(), &mut |_| {})
+}
+
+fn blob_error(answer: Vec<u8>) -> FetchError {
+    fetch(vec![answer], &mut Buffer::of(10)).unwrap_err()
+}
+
+#[test]
+fn an_origin_is_an_http_url() {
+    assert_eq!(Origin::parse("http://h:80/a/b/").unwrap().base(), "http://h:80/a/b");
+    assert_eq!(Origin::parse("HTTP://10.0.2.2").unwrap().base(), "http://10.0.2.2");
+    assert_eq!(Origin::parse("http://[fe80::1]:8000").unwrap().base(), "http://[fe80::1]:8000");
+}
+
+#[test]
+fn other_texts_are_refused_by_name() {
+    let refused = |text: &str| Origin::parse(text).unwrap_err();
+    assert!(matches!(refused("https://h"), OriginError::NoTls { .. }));
+    for text in ["ftp://h", "h", "", "//h", "http:/h"] {
+        assert!(matches!(refused(text), OriginError::Scheme { .. }), "{text}");
+    }
+    for text in ["http://u:p@h", "http://h/?q", "http://h/#f"] {
+        assert!(matches!(refused(text), OriginError::Part { .. }), "{text}");
+    }
+    for text in ["http://", "http://h:0", "http://h:99999", "http://h:x", "http://:80", "http://a b", "http:///p"] {
+        assert!(matches!(refused(text), OriginError::Form { .. }), "{text}");
+    }
+    let long = format!("http://{}", "h".repeat(3000));
+    assert_eq!(refused(&long), OriginError::TooLong { seen: 3007, wanted: 2048 });
+}
+
+#[test]
+fn a_name_that_is_no_component_asks_nothing() {
+    let origin = Origin::parse("http://127.0.0.1:1").unwrap();
+    for name in ["", ".", "..", "a/b", "A", "a%2f", &"a".repeat(65)] {
+        assert_eq!(origin.envelope(name, "x86_64", soon()).unwrap_err().kind(), "name", "{name}");
+    }
+}
+
+#[test]
+fn an_envelope_arrives_as_it_is() {
+    let (address, seen) = serve(vec![reply("200 OK", "Content-Length: 5\r\n", b"hello")]);
+    let origin = Origin::parse(&format!("http://{address}/tree/")).unwrap();
+    assert_eq!(origin.envelope("demo", "x86_64", soon()).unwrap(), b"hello");
+    let request = seen.recv().unwrap().to_ascii_lowercase();
+    assert!(request.starts_with("get /tree/demo/x86_64/manifest.dsse.json http/1.1\r\n"), "{request}");
+    assert!(request.contains("accept-encoding: identity\r\n"), "{request}");
+    assert!(request.contains("user-agent: phase-boot/"), "{request}");
+}
+
+#[test]
+fn an_envelope_has_a_limit_announced_or_not() {
+    let limits = Limits { envelope_bytes: 4, ..Limits::default() };
+    for (headers, seen) in [("Content-Length: 5\r\n", "offers 5"), ("", "more than the 4")] {
+        let (address, _) = serve(vec![reply("200 OK", headers, b"hello")]);
+        let origin = Origin::with_limits(&format!("http://{address}"), limits.clone()).unwrap();
+        let error = origin.envelope("demo", "x86_64", soon()).unwrap_err();
+        assert_eq!(error.kind(), "too-much");
+        assert!(error.to_string().contains(seen), "{error}");
+    }
+}
+
+#[test]
+fn an_envelope_that_is_cut_is_not_an_envelope() {
+    let (address, _) = serve(vec![reply("200 OK", "Content-Length: 9\r\n", b"hello")]);
+    let origin = Origin::parse(&format!("http://{address}")).unwrap();
+    let error = origin.envelope("demo", "x86_64", soon()).unwrap_err();
+    assert!(matches!(error, FetchError::Cut { got: 5, wanted: 9, .. }), "{error:?}");
+}
+
+#[test]
+fn a_blob_arrives_in_place_with_progress() {
+    let (address, _) = serve(vec![reply("200 OK", "Content-Length: 10\r\n", b"0123456789")]);
+    let origin = Origin::parse(&format!("http://{address}")).unwrap();
+    let (mut sink, mut told) = (Buffer::of(10), Vec::new());
+    origin.blob(HEX, 10, &mut sink, soon(), &mut |bytes| told.push(bytes)).unwrap();
+    assert_eq!(sink.bytes, b"0123456789");
+    assert_eq!(told.last(), Some(&10));
+    assert!(told.len() >= 4 && told.is_sorted(), "{told:?}");
+}
+
+#[test]
+fn a_blob_without_length_or_in_chunks_is_accepted() {
+    for answer in [
+        reply("200 OK", "", b"0123456789"),
+        reply("200 OK", "Transfer-Encoding: chunked\r\n", b"4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n"),
+    ] {
+        let mut sink = Buffer::of(10);
+        fetch(vec![answer], &mut sink).unwrap();
+        assert_eq!(sink.bytes, b"0123456789");
+    }
+}
+
+#[test]
+fn a_wrong_length_is_refused_before_a_byte() {
+    let more = blob_error(reply("200 OK", "Content-Length: 11\r\n", b"0123456789x"));
+    assert!(matches!(more, FetchError::Length { seen: 11, wanted: 10, .. }), "{more:?}");
+    assert_eq!(more.kind(), "too-much");
+    let less = blob_error(reply("200 OK", "Content-Length: 9\r\n", b"012345678"));
+    assert_eq!(less.kind(), "length");
+}
+
+#[test]
+fn surplus_bytes_are_noticed() {
+    for answer in [
+        reply("200 OK", "", b"0123456789x"),
+        reply("200 OK", "Transfer-Encoding: chunked\r\n", b"b\r\n0123456789x\r\n0\r\n\r\n"),
+    ] {
+        let error = blob_error(answer);
+        assert!(matches!(error, FetchError::TooMuch { wanted: 10, .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_cut_is_counted_and_resumed() {
+    let (address, seen) = serve(vec![
+        reply("200 OK", "Content-Length: 10\r\n", b"0123"),
+        reply("206 Partial Content", "Content-Length: 6\r\nContent-Range: bytes 4-9/10\r\n", b"456789"),
+    ]);
+    let origin = Origin::parse(&format!("http://{address}")).unwrap();
+    let mut sink = Buffer::of(10);
+    let error = origin.blob(HEX, 10, &mut sink, soon(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, FetchError::Cut { got: 4, wanted: 10, .. }), "{error:?}");
+    assert!(error.may_resume());
+    origin.blob(HEX, 10, &mut sink, soon(), &mut |_| {}).unwrap();
+    assert_eq!(sink.bytes, b"0123456789");
+    assert!(!seen.recv().unwrap().to_ascii_lowercase().contains("range:"));
+    assert!(seen.recv().unwrap().to_ascii_lowercase().contains("range: bytes=4-\r\n"));
+    // Complete: nobody is asked, and nobody listens any more.
+    origin.blob(HEX, 10, &mut sink, soon(), &mut |_| {}).unwrap();
+}
+
+#[test]
+fn only_the_exact_rest_continues_a_blob() {
+    let rest = |status, headers| {
+        let mut sink = Buffer::of(10);
+        sink.got = 4;
+        fetch(vec![reply(status, headers, b"456789")], &mut sink).unwrap_err()
+    };
+    let over = rest("200 OK", "Content-Length: 10\r\n");
+    assert!(matches!(over, FetchError::Status { code: 200, wanted: 206, .. }), "{over:?}");
+    for range in ["bytes 3-9/10", "bytes 4-9/11", "bytes 4-8/10", "bytes 4-9/*"] {
+        let error = rest("206 Partial Content", &format!("Content-Range: {range}\r\n"));
+        assert!(matches!(&error, FetchError::Range { wanted, .. } if wanted == "bytes 4-9/10"), "{error:?}");
+    }
+    assert_eq!(rest("206 Partial Content", "").kind(), "range");
+}
+
+#[test]
+fn other_answers_are_named() {
+    assert!(matches!(
+        blob_error(reply("404 Not Found", "Content-Length: 0\r\n", b"")),
+        FetchError::Status { code: 404, wanted: 200, .. }
+    ));
+    assert_eq!(blob_error(reply("200 OK", "Content-Encoding: gzip\r\n", b"x")).kind(), "encoding");
+    assert_eq!(blob_error(b"SSH-2.0-OpenSSH\r\n".to_vec()).kind(), "protocol");
+    assert_eq!(blob_error(reply("200 OK", &"X-Y: z\r\n".repeat(4000), b"")).kind(), "protocol");
+    let https = blob_error(reply("302 Found", "Location: https://127.0.0.1/x\r\nContent-Length: 0\r\n", b""));
+    assert_eq!(https.kind(), "redirect", "{https}");
+    let again = reply("302 Found", "Location: /x\r\nContent-Length: 0\r\nConnection: close\r\n", b"");
+    let circle = fetch(vec![again; 5], &mut Buffer::of(10)).unwrap_err();
+    assert_eq!(circle.kind(), "redirect", "{circle}");
+}
+
+#[test]
+fn a_redirect_is_followed() {
+    let there = reply("302 Found", "Location: /x\r\nContent-Length: 0\r\nConnection: close\r\n", b"");
+    let mut sink = Buffer::of(2);
+    fetch(vec![there, reply("200 OK", "Content-Length: 2\r\n", b"ok")], &mut sink).unwrap();
+    assert_eq!(sink.bytes, b"ok");
+}
+
+#[test]
+fn nobody_there_is_unreachable_or_unknown() {
+    let at = |base: &str| Origin::parse(base).unwrap().envelope("demo", "x86_64", soon()).unwrap_err();
+    let refused = at("http://127.0.0.1:1");
+    assert_eq!(refused.kind(), "unreachable", "{refused}");
+    assert!(refused.to_string().contains("http://127.0.0.1:1/demo/"), "{refused}");
+    // RFC 6761: `invalid` never resolves.
+    assert_eq!(at("http://no.such.host.invalid").kind(), "dns");
+}
+
+#[test]
+fn silence_ends_at_the_idle_limit_or_the_deadline() {
+    let answer = || reply("200 OK", "Content-Length: 10\r\n", b"0123HOLD");
+    let idle = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let patient = Limits::default();
+    for (limits, deadline, phase) in
+        [(idle, soon(), "the next bytes"), (patient, Instant::now() + Duration::from_millis(400), "the whole file")]
+    {
+        let (address, _) = serve(vec![answer()]);
+        let origin = Origin::with_limits(&format!("http://{address}"), limits).unwrap();
+        let (begin, mut sink) = (Instant::now(), Buffer::of(10));
+        let error = origin.blob(HEX, 10, &mut sink, deadline, &mut |_| {}).unwrap_err();
+        assert!(matches!(error, FetchError::Timeout { phase: seen, .. } if seen == phase), "{error:?}");
+        assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
+        assert_eq!(sink.got, 4);
+    }
+}
