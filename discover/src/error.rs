@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::lookup::LookupFailed;
+
 /// Why a file did not arrive. The text names the URL that was asked for, what was seen and what was wanted.
 #[derive(Debug, Error)]
 pub enum FetchError {
@@ -18,6 +20,8 @@ pub enum FetchError {
     NameNotFound {
         /// What was asked for.
         url: String,
+        /// What the system said.
+        source: io::Error,
     },
     /// No connection: refused, no route, reset before an answer.
     #[error("{url}: the server could not be reached")]
@@ -139,7 +143,7 @@ impl FetchError {
     pub(crate) fn from_http(url: &str, error: ureq::Error) -> Self {
         let url = url.to_owned();
         match error {
-            ureq::Error::HostNotFound => Self::NameNotFound { url },
+            ureq::Error::HostNotFound => Self::NameNotFound { url, source: io::ErrorKind::NotFound.into() },
             ureq::Error::Timeout(ureq::Timeout::Resolve) => Self::Timeout { url, phase: "the name servers" },
             ureq::Error::Timeout(ureq::Timeout::Connect) => Self::Timeout { url, phase: "a connection" },
             ureq::Error::Timeout(ureq::Timeout::RecvResponse) => Self::Timeout { url, phase: "the answer" },
@@ -153,6 +157,10 @@ impl FetchError {
                 Self::Redirect { url, reason: error.to_string() }
             }
             ureq::Error::Io(source) => Self::Unreachable { url, source },
+            ureq::Error::Other(other) => match other.downcast::<LookupFailed>() {
+                Ok(failed) => Self::NameNotFound { url, source: failed.0 },
+                Err(other) => Self::Protocol { url, reason: other.to_string() },
+            },
             other => Self::Protocol { url, reason: other.to_string() },
         }
     }

@@ -13,6 +13,7 @@ pub mod gather;
 #[cfg(test)]
 mod hostile;
 mod limits;
+mod lookup;
 pub mod origin;
 
 pub use error::FetchError;

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use ureq::http::{Response, Uri, header};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
+use crate::lookup::Lookup;
 use crate::{FetchError, Limits};
 
 /// How we introduce ourselves.
@@ -143,7 +145,7 @@ impl Origin {
         if offset >= size {
             return Ok(());
         }
-        let range = (offset > 0).then(|| Range { first: offset, size });
+        let range = (offset > 0).then_some(Range { first: offset, size });
         let mut response = self.ask(&url, range.as_ref(), deadline)?;
         if let Some(seen) = content_length(&response).filter(|&seen| seen != size - offset) {
             return Err(FetchError::Length { url, seen, wanted: size - offset });
@@ -287,7 +289,7 @@ fn base_of(text: &str, most: usize) -> Result<String, OriginError> {
 
 /// The HTTP client of one origin. A proxy in the environment is ignored: PID 1 was given its places by name.
 fn agent(limits: &Limits) -> Agent {
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
         .max_redirects(limits.redirects)
@@ -300,8 +302,8 @@ fn agent(limits: &Limits) -> Agent {
         .timeout_recv_response(Some(limits.first_byte))
         .timeout_per_read(Some(limits.idle))
         .timeout_per_write(Some(limits.idle))
-        .build()
-        .into()
+        .build();
+    Agent::with_parts(config, DefaultConnector::default(), Lookup::default())
 }
 
 #[cfg(test)]

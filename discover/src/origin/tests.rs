@@ -173,7 +173,7 @@ fn a_cut_is_counted_and_resumed() {
 
 #[test]
 fn only_the_exact_rest_continues_a_blob() {
-    let rest = |status, headers| {
+    let rest = |status: &str, headers: &str| {
         let mut sink = Buffer::of(10);
         sink.got = 4;
         fetch(vec![reply(status, headers, b"456789")], &mut sink).unwrap_err()

@@ -1,0 +1,41 @@
+//! Looks up the host of every request and of every redirect, and says which of the two went wrong.
+
+use std::fmt;
+use std::io;
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+/// The system's resolver, behind a check of the scheme: a redirect to https must not even reach its server.
+#[derive(Debug, Default)]
+pub(crate) struct Lookup(DefaultResolver);
+
+/// What the name servers said; the library reports it like a refused connection.
+#[derive(Debug)]
+pub(crate) struct LookupFailed(pub(crate) io::Error);
+
+impl fmt::Display for LookupFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name servers gave no address")
+    }
+}
+
+impl std::error::Error for LookupFailed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl Resolver for Lookup {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        if uri.scheme_str() != Some("http") {
+            return Err(ureq::Error::TlsRequired);
+        }
+        self.0.resolve(uri, config, timeout).map_err(|error| match error {
+            ureq::Error::Io(error) => ureq::Error::Other(Box::new(LookupFailed(error))),
+            other => other,
+        })
+    }
+}
