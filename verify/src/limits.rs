@@ -1,0 +1,67 @@
+//! Every limit of this crate, in one place.
+
+/// How much of anything is accepted before, or instead of, looking at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one envelope: a manifest in base64 and its signatures. A fetcher should stop reading here, too.
+    pub envelope_bytes: usize,
+    /// Bytes of one manifest, decoded.
+    pub manifest_bytes: usize,
+    /// Bytes of one trust file.
+    pub trust_bytes: usize,
+    /// Objects and arrays inside each other; keeps the parser's stack small.
+    pub json_depth: usize,
+    /// Fields of one object, or elements of one array; keeps the search for duplicate names cheap.
+    pub json_members: usize,
+    /// Signatures of one envelope; each costs a curve operation if its key is listed.
+    pub signatures: usize,
+    /// Keys of one role.
+    pub role_keys: usize,
+    /// Envelopes that one boot attempt looks at.
+    pub candidates: usize,
+    /// Bytes of the signed kernel command line: the kernel's own limit is 2048, and the machine's additions need room.
+    pub cmdline_bytes: usize,
+    /// Bytes of the path of the release's init.
+    pub init_bytes: usize,
+    /// Largest root file system in bytes: the size field of a newc member has 32 bits.
+    pub rootfs_bytes: u64,
+    /// Largest kernel or initramfs in bytes: `kexec_file_load` reads files below 2 GiB.
+    pub kexec_file_bytes: u64,
+    /// Largest integer in any document: 2^53 - 1, beyond which JSON readers disagree (RFC 8259, section 6).
+    pub integer: u64,
+    /// Seconds that `issued` may lie after a trusted clock: RTCs that keep local time are up to 14 h off.
+    pub future_seconds: u64,
+    /// Seconds after the newest time that we know of in which an RTC is still believed.
+    pub clock_seconds: u64,
+    /// Days that a manifest may be valid if the trust file does not say.
+    pub validity_days: u64,
+    /// Most days that a trust file may allow.
+    pub validity_days_max: u64,
+}
+
+/// The limits that are in force.
+pub const LIMITS: Limits = Limits {
+    envelope_bytes: 128 << 10,
+    manifest_bytes: 64 << 10,
+    trust_bytes: 64 << 10,
+    json_depth: 8,
+    json_members: 1024,
+    signatures: 32,
+    role_keys: 16,
+    candidates: 64,
+    cmdline_bytes: 1536,
+    init_bytes: 255,
+    rootfs_bytes: (4 << 30) - 1,
+    kexec_file_bytes: (2 << 30) - 1,
+    integer: (1 << 53) - 1,
+    future_seconds: 24 * 3600,
+    clock_seconds: 15 * 365 * 24 * 3600,
+    validity_days: 400,
+    validity_days_max: 3660,
+};
+
+impl Default for Limits {
+    fn default() -> Self {
+        LIMITS
+    }
+}
