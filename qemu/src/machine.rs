@@ -1,0 +1,295 @@
+//! Describes a machine; [`Machine::start`] makes it run.
+//!
+//! The description is plain data, and [`Machine::arguments`] turns it into QEMU's command line without touching the
+//! host, so that what a machine is can be tested without starting one.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use crate::{Error, Running, program};
+
+/// The program of the only architecture so far, and the package that has it.
+const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Accelerator {
+    /// QEMU's own translator: slow, and works everywhere.
+    #[default]
+    Tcg,
+    /// The host's KVM. Never chosen by itself: in nested machines the device opens and guests then die.
+    Kvm,
+}
+
+/// What the first network card is plugged into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    /// QEMU's user network (slirp): DHCP, and the host's loopback at 10.0.2.2.
+    #[default]
+    User,
+    /// The same, with DHCP and nothing else: not even the host is reached.
+    Restricted,
+    /// No network card.
+    None,
+}
+
+#[derive(Debug, Clone)]
+struct Disk {
+    path: PathBuf,
+    read_only: bool,
+}
+
+/// A machine: q35, one serial console, a VGA framebuffer, virtio devices.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    accelerator: Accelerator,
+    memory_mib: u32,
+    cpus: u32,
+    kernel: PathBuf,
+    initrd: PathBuf,
+    append: Vec<String>,
+    network: Network,
+    card: String,
+    netdevs: Vec<(String, String)>,
+    disks: Vec<Disk>,
+}
+
+impl Machine {
+    /// A machine that boots `kernel` with `initrd` directly: TCG, 1024 MiB, one CPU, user network.
+    pub fn new(kernel: &Path, initrd: &Path) -> Self {
+        Self {
+            accelerator: Accelerator::default(),
+            memory_mib: 1024,
+            cpus: 1,
+            kernel: kernel.to_owned(),
+            initrd: initrd.to_owned(),
+            append: vec!["console=ttyS0".to_owned()],
+            network: Network::default(),
+            card: "virtio-net-pci".to_owned(),
+            netdevs: Vec::new(),
+            disks: Vec::new(),
+        }
+    }
+
+    /// Who executes the guest.
+    #[must_use]
+    pub fn accelerator(mut self, accelerator: Accelerator) -> Self {
+        self.accelerator = accelerator;
+        self
+    }
+
+    /// The guest's memory in MiB.
+    #[must_use]
+    pub fn memory_mib(mut self, memory_mib: u32) -> Self {
+        self.memory_mib = memory_mib;
+        self
+    }
+
+    /// The number of virtual CPUs.
+    #[must_use]
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// Adds to the kernel command line, which starts as `console=ttyS0`.
+    #[must_use]
+    pub fn append(mut self, parameters: &str) -> Self {
+        self.append.push(parameters.to_owned());
+        self
+    }
+
+    /// What the first network card is plugged into.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// The model of the first network card, as QEMU calls it: `virtio-net-pci`, `e1000`.
+    #[must_use]
+    pub fn card(mut self, model: &str) -> Self {
+        model.clone_into(&mut self.card);
+        self
+    }
+
+    /// One more network card `model` on a `-netdev` backend such as `socket,mcast=230.0.0.1:1234`.
+    #[must_use]
+    pub fn netdev(mut self, backend: &str, model: &str) -> Self {
+        self.netdevs.push((backend.to_owned(), model.to_owned()));
+        self
+    }
+
+    /// A virtio disk with the raw image at `path`.
+    #[must_use]
+    pub fn disk(mut self, path: &Path) -> Self {
+        self.disks.push(Disk { path: path.to_owned(), read_only: false });
+        self
+    }
+
+    /// A virtio disk that the guest cannot write.
+    #[must_use]
+    pub fn read_only_disk(mut self, path: &Path) -> Self {
+        self.disks.push(Disk { path: path.to_owned(), read_only: true });
+        self
+    }
+
+    /// The kernel command line.
+    pub fn command_line(&self) -> String {
+        self.append.join(" ")
+    }
+
+    /// QEMU's arguments; its control socket will be made at `qmp`.
+    pub fn arguments(&self, qmp: &Path) -> Result<Vec<OsString>, Error> {
+        let mut arguments = Arguments::default();
+        arguments.add(["-nodefaults", "-no-reboot", "-display", "none", "-vga", "std"]);
+        arguments.add(["-machine", "q35", "-accel", self.accelerator.name(), "-cpu", self.accelerator.cpu()]);
+        arguments.add(["-m", &self.memory_mib.to_string(), "-smp", &self.cpus.to_string()]);
+        // signal=off: Ctrl-C belongs to the guest.
+        arguments.add(["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"]);
+        arguments.add_with_path("-qmp", "unix:", qmp, ",server=on,wait=off")?;
+        arguments.add_path("-kernel", &self.kernel);
+        arguments.add_path("-initrd", &self.initrd);
+        arguments.add(["-append", &self.command_line()]);
+        self.add_network(&mut arguments);
+        for (number, disk) in self.disks.iter().enumerate() {
+            let suffix = if disk.read_only { ",readonly=on" } else { "" };
+            let suffix = format!(",format=raw,if=none,id=disk{number}{suffix}");
+            arguments.add_with_path("-drive", "file=", &disk.path, &suffix)?;
+            arguments.add(["-device", &format!("virtio-blk-pci,drive=disk{number}")]);
+        }
+        Ok(arguments.0)
+    }
+
+    fn add_network(&self, arguments: &mut Arguments) {
+        let user = match self.network {
+            Network::User => Some("user"),
+            Network::Restricted => Some("user,restrict=on"),
+            Network::None => None,
+        };
+        let first = user.map(|backend| (backend, self.card.as_str()));
+        let others = self.netdevs.iter().map(|(backend, model)| (backend.as_str(), model.as_str()));
+        for (number, (backend, model)) in first.into_iter().chain(others).enumerate() {
+            arguments.add(["-netdev", &format!("{backend},id=net{number}")]);
+            // Without its boot ROM the card is ready at once; -kernel needs no PXE.
+            arguments.add(["-device", &format!("{model},netdev=net{number},romfile=")]);
+        }
+    }
+
+    /// Starts the machine.
+    ///
+    /// The files are looked at first: QEMU's own words for a missing one do not say what it was for.
+    pub fn start(&self) -> Result<Running, Error> {
+        readable("kernel", &self.kernel)?;
+        readable("initramfs", &self.initrd)?;
+        for disk in &self.disks {
+            readable("disk", &disk.path)?;
+        }
+        let qemu = program::find(QEMU.0, QEMU.1)?;
+        Running::start(&qemu, |qmp| self.arguments(qmp))
+    }
+}
+
+impl Accelerator {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcg => "tcg",
+            Self::Kvm => "kvm",
+        }
+    }
+
+    fn cpu(self) -> &'static str {
+        match self {
+            Self::Tcg => "max",
+            Self::Kvm => "host",
+        }
+    }
+}
+
+fn readable(what: &'static str, path: &Path) -> Result<(), Error> {
+    File::open(path).map(drop).map_err(|source| Error::Unreadable { what, path: path.to_owned(), source })
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn add<const N: usize>(&mut self, words: [&str; N]) {
+        self.0.extend(words.into_iter().map(OsString::from));
+    }
+
+    fn add_path(&mut self, option: &str, path: &Path) {
+        self.0.extend([option.into(), path.into()]);
+    }
+
+    /// A path inside an option list, where QEMU writes a comma as two.
+    fn add_with_path(&mut self, option: &str, prefix: &str, path: &Path, suffix: &str) -> Result<(), Error> {
+        let text = path.to_str().ok_or_else(|| Error::Unusable {
+            what: "path",
+            value: path.display().to_string(),
+            reason: "it is not UTF-8",
+        })?;
+        self.add([option, &format!("{prefix}{}{suffix}", text.replace(',', ",,"))]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(machine: &Machine) -> String {
+        let arguments = machine.arguments(Path::new("/run/q,mp")).unwrap();
+        arguments.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn machine() -> Machine {
+        Machine::new(Path::new("/k"), Path::new("/i"))
+    }
+
+    #[test]
+    fn defaults_are_tcg_and_one_user_network() {
+        let command = command(&machine());
+        for part in [
+            "-accel tcg -cpu max",
+            "-m 1024 -smp 1",
+            "-no-reboot",
+            "-netdev user,id=net0 -device virtio-net-pci,netdev=net0,romfile=",
+            "-kernel /k -initrd /i -append console=ttyS0",
+            "unix:/run/q,,mp,server=on,wait=off",
+        ] {
+            assert!(command.contains(part), "{part:?} is not in {command:?}");
+        }
+        assert!(!command.contains("kvm"));
+    }
+
+    #[test]
+    fn networks_and_disks_are_numbered() {
+        let machine = machine()
+            .network(Network::Restricted)
+            .netdev("socket,mcast=230.0.0.1:1234", "e1000")
+            .disk(Path::new("/a"))
+            .read_only_disk(Path::new("/b"))
+            .append("phase.quiet");
+        let command = command(&machine);
+        for part in [
+            "user,restrict=on,id=net0",
+            "socket,mcast=230.0.0.1:1234,id=net1 -device e1000,netdev=net1",
+            "file=/a,format=raw,if=none,id=disk0 ",
+            "file=/b,format=raw,if=none,id=disk1,readonly=on",
+            "console=ttyS0 phase.quiet",
+        ] {
+            assert!(command.contains(part), "{part:?} is not in {command:?}");
+        }
+        assert!(!super::tests::command(&super::tests::machine().network(Network::None)).contains("-netdev"));
+    }
+
+    #[test]
+    fn a_missing_kernel_is_named() {
+        let error = Machine::new(Path::new("/nowhere/vmlinuz"), Path::new("/i")).start().unwrap_err();
+        assert_eq!(error.to_string(), "the machine's kernel /nowhere/vmlinuz cannot be read");
+    }
+}
