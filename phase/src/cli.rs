@@ -1,0 +1,63 @@
+//! The command line: which subcommands there are, and what a person sees when one fails.
+//!
+//! Exit status: 0 done, 1 the command failed, 2 the command line asks for something that cannot be (clap's own status
+//! for usage errors, kept for [`UsageError`]).
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{keygen, serve, sign, trust};
+
+const EXAMPLES: &str = "\
+From nothing to a served release:
+  phase keygen --out keys/root
+  phase keygen --out keys/release
+  phase trust init --channel demo --root-key keys/root.pub --release-key keys/release.pub --out trust.json
+  phase publish --tree tree --channel demo --arch x86_64 --version 1 --key keys/release --trust trust.json \\
+      --kernel vmlinuz --initramfs initramfs.zst --rootfs root.squashfs --cmdline 'console=ttyS0 quiet'
+  phase serve --tree tree --listen 0.0.0.0:8000
+
+Exit status: 0 done, 1 failed, 2 wrong usage.";
+
+/// Signs, publishes and serves verified releases, and makes the images that boot them.
+#[derive(Parser)]
+#[command(name = "phase", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Keygen(keygen::Args),
+    Trust(trust::Args),
+    Sign(sign::Args),
+    Serve(serve::Args),
+}
+
+/// A command line that clap accepts and that still cannot be carried out: exit status 2 instead of 1.
+#[derive(Debug)]
+pub struct UsageError(pub String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Parses the arguments of this process, runs the subcommand and turns its result into an exit status.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Trust(args) => trust::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Serve(args) => serve::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("phase: {error:#}");
+        if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    })
+}

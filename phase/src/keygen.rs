@@ -1,0 +1,81 @@
+//! `phase keygen`: a new Ed25519 key pair on disk, mode 0600, never over an existing file.
+
+use std::{ffi::OsString, fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use serde::Serialize;
+use verify::KeyId;
+
+use crate::{
+    key::{self, PrivateKey},
+    output::{self, Existing},
+};
+
+/// Makes an Ed25519 key pair: NAME (private, mode 0600) and NAME.pub.
+#[derive(clap::Args)]
+#[command(after_help = "\
+The passphrase is asked twice on the terminal; scripts set PHASE_PASSPHRASE. Existing files are never overwritten.
+
+Examples:
+  phase keygen --out keys/release
+  PHASE_PASSPHRASE=... phase keygen --out keys/release --json
+  openssl pkey -in keys/release -text        # the files are PKCS#8 and SPKI PEM")]
+pub struct Args {
+    /// Where the private key goes; the public key gets the same name with `.pub`. A missing directory is made (0700)
+    #[arg(long, value_name = "DIR/NAME")]
+    pub out: PathBuf,
+    /// Store the private key unencrypted
+    #[arg(long)]
+    pub no_passphrase: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    private: &'a Path,
+    public: &'a Path,
+    key_id: KeyId,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let public_path = public_path(&args.out);
+    // Before the passphrase is asked: nobody types it twice for nothing.
+    output::refuse_existing(&args.out)?;
+    output::refuse_existing(&public_path)?;
+    let passphrase = if args.no_passphrase { None } else { Some(key::new_passphrase(&args.out)?) };
+    let key = PrivateKey::generate()?;
+    make_directory(&args.out)?;
+    output::write(&args.out, key.to_pem(passphrase.as_deref())?.as_bytes(), 0o600, Existing::Keep)?;
+    output::write(&public_path, key.public().to_pem()?.as_bytes(), 0o644, Existing::Keep)?;
+    let report = Report { private: &args.out, public: &public_path, key_id: key.public().id() };
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("private key  {}", report.private.display());
+        println!("public key   {}", report.public.display());
+        println!("key id       {}", report.key_id);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `NAME.pub` beside `NAME`.
+pub fn public_path(private: &Path) -> PathBuf {
+    let mut name = OsString::from(private);
+    name.push(".pub");
+    PathBuf::from(name)
+}
+
+fn make_directory(file: &Path) -> anyhow::Result<()> {
+    match file.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .with_context(|| format!("cannot make {}", directory.display())),
+        _ => Ok(()),
+    }
+}

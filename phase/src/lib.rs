@@ -1,0 +1,14 @@
+//! The host side of Phase Boot: keys, signatures, the published tree, a server for it, images and machines to try them.
+//!
+//! One module per subcommand, each with its `Args` and a `run`; what they share is in [`clock`], [`key`], [`output`] and
+//! [`progress`]. Nothing here runs inside a booted machine.
+
+pub mod cli;
+pub mod clock;
+pub mod key;
+pub mod keygen;
+pub mod output;
+pub mod progress;
+pub mod serve;
+pub mod sign;
+pub mod trust;
