@@ -6,8 +6,10 @@
 //!
 //! - [`origin`]: one static HTTP tree, its envelopes and blobs;
 //! - [`gather`](mod@gather): the envelopes of all origins, at once, until a deadline;
+//! - [`dhcp`]: DHCPv4 messages and the client's decisions, without a socket.
 #![forbid(unsafe_code)]
 
+pub mod dhcp;
 mod error;
 pub mod gather;
 #[cfg(test)]

@@ -1,0 +1,18 @@
+//! DHCPv4 (RFC 2131, options of RFC 2132) for a machine that boots: messages and the client's decisions, without a socket.
+//!
+//! [`parse`](message::parse) takes a UDP payload from anybody and gives typed values or a reason; it never panics and
+//! allocates no more than the payload. [`Client`] takes events and the time and says what to send and how long to wait;
+//! it ends after a bounded number of messages. Why this is our own: docs/decisions/0002-dhcp.md.
+//!
+//! Everything in a [`Lease`] is a hint: it may lead nowhere or to an attacker, and it cannot make anything trusted.
+
+pub mod client;
+pub mod message;
+
+pub use client::{Client, Event, GaveUp, Step};
+pub use message::{Identity, Kind, Lease, MessageError, Reply};
+
+/// UDP port that servers listen on.
+pub const SERVER_PORT: u16 = 67;
+/// UDP port that clients listen on.
+pub const CLIENT_PORT: u16 = 68;
