@@ -23,7 +23,7 @@ pub(in crate::dhcp) fn reply(address: [u8; 4], options: &[(u8, &[u8])]) -> Vec<u
 }
 
 /// The options of a plain message of a kind.
-pub(in crate::dhcp) fn plain(kind: &'static [u8; 1]) -> Vec<(u8, &'static [u8])> {
+pub(in crate::dhcp) fn plain(kind: &'static [u8]) -> Vec<(u8, &'static [u8])> {
     vec![
         (code::KIND, kind),
         (code::SERVER, &[10, 0, 2, 2]),
@@ -38,12 +38,12 @@ pub(in crate::dhcp) fn plain(kind: &'static [u8; 1]) -> Vec<(u8, &'static [u8])>
 fn with(code: u8, value: &[u8]) -> Result<Lease, MessageError> {
     let mut options: Vec<(u8, &[u8])> = plain(b"\x02").into_iter().filter(|(known, _)| *known != code).collect();
     options.push((code, value));
-    lease_of(parse(&reply([10, 0, 2, 15], &options), &IDENTITY)?)
+    parse(&reply([10, 0, 2, 15], &options), &IDENTITY).map(lease_of)
 }
 
-fn lease_of(reply: Reply) -> Result<Lease, MessageError> {
+fn lease_of(reply: Reply) -> Lease {
     match reply {
-        Reply::Lease(_, lease) => Ok(lease),
+        Reply::Lease(_, lease) => lease,
         Reply::Refusal { .. } => panic!("a refusal"),
     }
 }
@@ -127,7 +127,7 @@ fn impossible_addresses_are_refused() {
     // A network of one host, as clouds give it.
     let mut options = plain(b"\x02");
     options[2].1 = &[255; 4];
-    assert_eq!(lease_of(parse(&reply([10, 0, 2, 255], &options), &IDENTITY).unwrap()).unwrap().prefix, 32);
+    assert_eq!(lease_of(parse(&reply([10, 0, 2, 255], &options), &IDENTITY).unwrap()).prefix, 32);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn parts_of_an_option_are_one_value() {
     let mut options = plain(b"\x02");
     options.push((code::BOOT_FILE, b"http://"));
     options.push((code::BOOT_FILE, b"h/tree"));
-    let lease = lease_of(parse(&reply([10, 0, 2, 15], &options), &IDENTITY).unwrap()).unwrap();
+    let lease = lease_of(parse(&reply([10, 0, 2, 15], &options), &IDENTITY).unwrap());
     assert_eq!(lease.boot_url.as_deref(), Some("http://h/tree"));
 }
 
@@ -181,7 +181,7 @@ fn options_continue_in_other_fields() {
     let mut message = reply([10, 0, 2, 15], &options);
     message[108..118].copy_from_slice(b"\x0f\x03lan\xff\xff\xff\xff\xff");
     message[44..50].copy_from_slice(&[code::MTU, 2, 5, 0xb4, code::END, 0]);
-    let lease = lease_of(parse(&message, &IDENTITY).unwrap()).unwrap();
+    let lease = lease_of(parse(&message, &IDENTITY).unwrap());
     assert_eq!((lease.domain.as_deref(), lease.mtu), (Some("lan"), Some(1460)));
 }
 
