@@ -191,6 +191,10 @@ impl<'r> Receiving<'r> {
             Ok(thread) => Hashing::Thread { pieces, thread },
             Err(_) => Hashing::Here(Sha256::new()),
         };
+        Self::over(destination, hashing)
+    }
+
+    fn over(destination: &'r mut [u8], hashing: Hashing<'r>) -> Self {
         let mut receiving = Self { piece: &mut [], filled: 0, rest: destination, received: 0, hashing };
         receiving.next_piece();
         receiving

@@ -22,6 +22,8 @@ mod limits;
 pub mod manifest;
 pub mod names;
 mod refusal;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod trust;
 pub mod verified;

@@ -1,5 +1,6 @@
 //! Manifests: what a release consists of and what may be done with it.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -124,8 +125,8 @@ impl FromStr for Handoff {
     }
 }
 
-impl std::fmt::Display for Handoff {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Handoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }

@@ -1,5 +1,8 @@
 //! Trust files: which keys count for what. The bytes come from the initramfs that runs, from nowhere else.
 
+use std::fmt;
+use std::str::FromStr;
+
 use ed25519_dalek::VerifyingKey;
 use serde::{Serialize, Serializer};
 
@@ -179,10 +182,7 @@ impl PublicKey {
         if key.is_weak() || key.to_edwards().compress().as_bytes() != public {
             return Err(refused());
         }
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-            return Err(ValueError::new(name, "a name of 1 to 64 printable ASCII characters"));
-        }
-        Ok(Self { key, id: KeyId::of(public), name: name.to_owned() })
+        Ok(Self { key, id: KeyId::of(public), name: name.parse::<KeyName>()?.0 })
     }
 
     /// The key's id.
@@ -205,8 +205,8 @@ impl PublicKey {
         let Some(public) = hex32(&text) else {
             return Err(fields.wrong("public", quoted(&text), "64 lower-case hex digits"));
         };
-        let name = fields.string("name")?;
-        let key = Self::new(&public, &name).map_err(|error| fields.refused("public", error))?;
+        let name = fields.parsed::<KeyName>("name")?;
+        let key = Self::new(&public, &name.0).map_err(|error| fields.refused("public", error))?;
         fields.finish()?;
         Ok(key)
     }
@@ -224,6 +224,20 @@ impl Serialize for PublicKey {
     }
 }
 
+struct KeyName(String);
+
+impl FromStr for KeyName {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        if (1..=64).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ValueError::new(text, "1 to 64 printable ASCII characters"))
+        }
+    }
+}
+
 impl Policy {
     fn read(mut fields: Fields) -> Result<Self, FormatError> {
         let days = |fields: &mut Fields, name: &str| fields.integer(name, 1..=LIMITS.validity_days_max);
@@ -237,7 +251,7 @@ impl Policy {
     }
 }
 
-impl std::str::FromStr for Expiry {
+impl FromStr for Expiry {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
@@ -249,8 +263,8 @@ impl std::str::FromStr for Expiry {
     }
 }
 
-impl std::fmt::Display for Expiry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refuse => "refuse",
             Self::Warn => "warn",
