@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{keygen, serve, sign, trust};
+use crate::{boot, keygen, serve, sign, trust};
 
 const EXAMPLES: &str = "\
 From nothing to a served release:
@@ -30,6 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Boot(boot::Args),
     Keygen(keygen::Args),
     Trust(trust::Args),
     Sign(sign::Args),
@@ -51,6 +52,7 @@ impl std::error::Error for UsageError {}
 /// Parses the arguments of this process, runs the subcommand and turns its result into an exit status.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Boot(args) => boot::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Trust(args) => trust::run(&args),
         Command::Sign(args) => sign::run(&args),

@@ -3,6 +3,7 @@
 //! One module per subcommand, each with its `Args` and a `run`; what they share is in [`clock`], [`key`], [`output`] and
 //! [`progress`]. Nothing here runs inside a booted machine.
 
+pub mod boot;
 pub mod cli;
 pub mod clock;
 pub mod key;

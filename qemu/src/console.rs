@@ -30,12 +30,14 @@ pub struct Line {
     pub at: Duration,
     /// Its text without line end and escape sequences.
     pub text: String,
+    /// Whether it has ended; what is still being written may be cut anywhere.
+    pub complete: bool,
 }
 
 impl Line {
-    /// The boot marker on this line.
+    /// The boot marker on this line, once the line is complete.
     pub fn marker(&self) -> Option<Marker> {
-        Marker::parse(&self.text)
+        if self.complete { Marker::parse(&self.text) } else { None }
     }
 
     /// Whether a login program waits for a name here (agetty, busybox getty).
@@ -172,13 +174,13 @@ impl Assembler {
 
     fn line(&self) -> Option<Line> {
         let text = String::from_utf8_lossy(&self.text);
-        (!text.trim().is_empty()).then(|| Line { at: self.at, text: text.into_owned() })
+        (!text.trim().is_empty()).then(|| Line { at: self.at, text: text.into_owned(), complete: false })
     }
 
     fn take(&mut self) -> Option<Line> {
         let line = self.line();
         self.text.clear();
-        line
+        line.map(|line| Line { complete: true, ..line })
     }
 }
 
@@ -192,9 +194,8 @@ impl Escape {
                 b' '..=b'/' => Self::Charset,
                 _ => Self::None,
             },
-            Self::Charset => Self::None,
             Self::Control if matches!(byte, b' '..=b'?') => Self::Control,
-            Self::Control => Self::None,
+            Self::Charset | Self::Control => Self::None,
             Self::CommandEnd if byte == b'\\' => Self::None,
             Self::Command | Self::CommandEnd => match byte {
                 0x1b => Self::CommandEnd,
@@ -251,7 +252,16 @@ mod tests {
         assert_eq!(transcript.login(), None);
         transcript.push(b"in: ", Duration::from_secs(9));
         assert_eq!(transcript.login(), Some(Duration::from_secs(1)));
-        assert!(!Line { at: Duration::ZERO, text: "Last login: today".into() }.is_login_prompt());
+        assert!(!Line { at: Duration::ZERO, text: "Last login: today".into(), complete: false }.is_login_prompt());
+    }
+
+    #[test]
+    fn a_marker_counts_once_its_line_is_complete() {
+        let mut transcript = read(&[b"phase: fit: end t=12"]);
+        let unfinished = transcript.from(0).next().unwrap().1;
+        assert_eq!(unfinished.marker(), None, "the time may go on");
+        transcript.push(b"345\r\n", Duration::ZERO);
+        assert_eq!(transcript.markers()[0].1.t_us, 12_345);
     }
 
     #[test]

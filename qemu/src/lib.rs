@@ -7,6 +7,8 @@
 //! No machine outlives the program that started it: QEMU is killed when `Running` is dropped, and by the kernel when
 //! the program dies without dropping anything.
 
+#![forbid(unsafe_code)]
+
 pub mod console;
 pub mod error;
 pub mod machine;
