@@ -15,7 +15,8 @@ use crate::manifest::Artifact;
 use crate::names::Sha256Digest;
 
 /// Bytes in a piece: small enough to be in a cache that both threads share when it is hashed, large enough that
-/// handing it over costs nothing.
+/// handing it over costs nothing. Over loopback 64 KiB to 512 KiB did the same (about the time of the hash alone), and
+/// 1 MiB was slower on a busy machine.
 const PIECE: usize = 256 << 10;
 
 /// Why bytes are not an artifact.
@@ -109,6 +110,32 @@ pub fn check<'a>(artifact: &Artifact, bytes: &'a [u8]) -> Result<CheckedBytes<'a
 ///
 /// `fill` returns early with its own error if the bytes stop coming; the destination can then be lent to a further
 /// `receive`. It may as well try another source from [`Receiving::received`] on.
+///
+/// ```
+/// # use std::io::{self, Read};
+/// # use verify::{Artifact, ArtifactError, Sha256Digest, artifact};
+/// # #[derive(Debug, thiserror::Error)]
+/// # enum DownloadError {
+/// #     #[error(transparent)]
+/// #     Read(#[from] io::Error),
+/// #     #[error(transparent)]
+/// #     Artifact(#[from] ArtifactError),
+/// # }
+/// # let artifact = Artifact { name: "root".into(), size: 3, sha256: Sha256Digest::of(b"abc") };
+/// # let mut socket = &b"abc"[..];
+/// let mut buffer = vec![0; 3];
+/// let root = artifact::receive(&artifact, &mut buffer, |receiving| {
+///     while !receiving.space().is_empty() {
+///         match socket.read(receiving.space())? {
+///             0 => break,
+///             count => receiving.filled(count),
+///         }
+///     }
+///     Ok::<_, DownloadError>(())
+/// })?;
+/// assert_eq!(&*root, b"abc");
+/// # Ok::<_, DownloadError>(())
+/// ```
 pub fn receive<'a, E: From<ArtifactError>>(
     artifact: &Artifact,
     destination: &'a mut [u8],
