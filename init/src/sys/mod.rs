@@ -4,3 +4,4 @@
 pub mod kexec;
 pub mod loop_device;
 pub mod memory;
+pub mod packet;

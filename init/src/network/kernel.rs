@@ -1,0 +1,180 @@
+//! What is asked of the kernel over rtnetlink(7): links, addresses, routes, and word when they change.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use netlink_bindings::rt_addr::{self, Ifaddrmsg};
+use netlink_bindings::rt_link::{self, Ifinfomsg};
+use netlink_bindings::rt_route::{self, Rtmsg};
+use netlink_socket2::NetlinkSocket;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+
+use super::link::{Link, UP};
+
+/// Address families, as one byte in rtnetlink's headers.
+const INET: u8 = 2;
+const INET6: u8 = 10;
+/// linux/rtnetlink.h: the main table; a route of the administrator; a route to everywhere and one on the link; unicast.
+const TABLE_MAIN: u8 = 254;
+const PROTOCOL_BOOT: u8 = 3;
+const SCOPE_UNIVERSE: u8 = 0;
+const UNICAST: u8 = 1;
+/// `RTNH_F_ONLINK`: the router is on the link, whatever the address says.
+const ON_LINK: u32 = 4;
+/// linux/if_addr.h: addresses that cannot be used (duplicate, deprecated, not yet proved to be ours).
+const UNUSABLE: u32 = 0x08 | 0x20 | 0x40;
+
+/// Multicast groups of [`Notices`]: links (1), IPv6 addresses (9), neighbour discovery options (20), one bit each.
+const GROUPS: u32 = 1 | 1 << 8 | 1 << 19;
+
+/// Requests to the kernel. Each is answered at once, so that none needs a deadline.
+pub(super) struct Kernel(NetlinkSocket);
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kernel")
+    }
+}
+
+impl Kernel {
+    pub(super) fn new() -> Self {
+        Self(NetlinkSocket::new())
+    }
+
+    /// All interfaces that there are now.
+    pub(super) fn links(&mut self) -> io::Result<Vec<Link>> {
+        let request = rt_link::Request::new().op_getlink_dump(&Ifinfomsg::new());
+        let mut reply = self.0.request(&request)?;
+        let mut links = Vec::new();
+        while let Some((header, attributes)) = reply.recv().transpose()? {
+            let (Ok(name), Ok(index)) = (attributes.get_ifname(), u32::try_from(header.ifi_index)) else { continue };
+            links.push(Link {
+                index,
+                name: name.to_string_lossy().into_owned(),
+                kind: header.ifi_type,
+                flags: header.ifi_flags,
+                hardware: attributes.get_address().unwrap_or_default().to_vec(),
+                mtu: attributes.get_mtu().unwrap_or_default(),
+            });
+        }
+        Ok(links)
+    }
+
+    /// Switches an interface on or off.
+    pub(super) fn switch(&mut self, interface: u32, on: bool) -> io::Result<()> {
+        let header = Ifinfomsg {
+            ifi_index: interface.cast_signed(),
+            ifi_flags: if on { UP } else { 0 },
+            ifi_change: UP,
+            ..Default::default()
+        };
+        let request = rt_link::Request::new().op_newlink_do(&header);
+        Ok(self.0.request(&request)?.recv_ack()?)
+    }
+
+    /// Sets the longest packet of an interface, in bytes.
+    pub(super) fn set_mtu(&mut self, interface: u32, mtu: u32) -> io::Result<()> {
+        let header = Ifinfomsg { ifi_index: interface.cast_signed(), ..Default::default() };
+        let mut request = rt_link::Request::new().op_newlink_do(&header);
+        request.encode().push_mtu(mtu);
+        Ok(self.0.request(&request)?.recv_ack()?)
+    }
+
+    /// Gives an interface an address; that it has it already is no error.
+    pub(super) fn add_address(&mut self, interface: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
+        let header =
+            Ifaddrmsg { ifa_family: INET, ifa_prefixlen: prefix, ifa_index: interface, ..Default::default() };
+        let mut request = rt_addr::Request::new().set_create().set_replace().op_newaddr_do(&header);
+        let address = IpAddr::V4(address);
+        request.encode().push_local(address).push_address(address);
+        Ok(self.0.request(&request)?.recv_ack()?)
+    }
+
+    /// Makes a router the way to everywhere else, instead of the one before.
+    pub(super) fn set_default_route(&mut self, interface: u32, router: Ipv4Addr) -> io::Result<()> {
+        let header = Rtmsg {
+            rtm_family: INET,
+            rtm_table: TABLE_MAIN,
+            rtm_protocol: PROTOCOL_BOOT,
+            rtm_scope: SCOPE_UNIVERSE,
+            rtm_type: UNICAST,
+            rtm_flags: ON_LINK,
+            ..Default::default()
+        };
+        let mut request = rt_route::Request::new().set_create().set_replace().op_newroute_do(&header);
+        request.encode().push_gateway(IpAddr::V4(router)).push_oif(interface);
+        Ok(self.0.request(&request)?.recv_ack()?)
+    }
+
+    /// The first IPv6 address with a meaning beyond its link that any interface has, with its prefix and the interface.
+    pub(super) fn global_ipv6(&mut self) -> io::Result<Option<(u32, Ipv6Addr, u8)>> {
+        let header = Ifaddrmsg { ifa_family: INET6, ..Default::default() };
+        let request = rt_addr::Request::new().op_getaddr_dump(&header);
+        let mut reply = self.0.request(&request)?;
+        let mut found = None;
+        while let Some((header, attributes)) = reply.recv().transpose()? {
+            let flags = attributes.get_flags().unwrap_or(u32::from(header.ifa_flags));
+            let usable = header.ifa_scope == SCOPE_UNIVERSE && flags & UNUSABLE == 0;
+            if let (true, Ok(IpAddr::V6(address))) = (usable && found.is_none(), attributes.get_address()) {
+                found = Some((header.ifa_index, address, header.ifa_prefixlen));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The router that an interface has learned for IPv6.
+    pub(super) fn ipv6_router(&mut self, interface: u32) -> io::Result<Option<Ipv6Addr>> {
+        let header = Rtmsg { rtm_family: INET6, ..Default::default() };
+        let request = rt_route::Request::new().op_getroute_dump(&header);
+        let mut reply = self.0.request(&request)?;
+        let mut found = None;
+        while let Some((header, attributes)) = reply.recv().transpose()? {
+            let default = header.rtm_dst_len == 0 && header.rtm_table == TABLE_MAIN;
+            if let (true, Ok(IpAddr::V6(router))) =
+                (default && attributes.get_oif() == Ok(interface), attributes.get_gateway())
+            {
+                found = found.or(Some(router));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Word from the kernel that links, IPv6 addresses or router advertisements came or went. What it says is not trusted to
+/// be complete (the kernel drops notices when nobody reads): it is the reason to look again.
+#[derive(Debug)]
+pub(super) struct Notices(OwnedFd);
+
+impl Notices {
+    pub(super) fn listen() -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
+        Ok(Self(socket))
+    }
+
+    /// Takes the next datagram; `None` when there is no more.
+    pub(super) fn next(&self) -> Option<Vec<u8>> {
+        let mut datagram = vec![0; 8192];
+        loop {
+            match recv(&self.0, datagram.as_mut_slice(), RecvFlags::empty()) {
+                Ok((read, _)) => {
+                    datagram.truncate(read);
+                    return Some(datagram);
+                }
+                // Some were lost: go on with those that are there.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::NOBUFS) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl AsFd for Notices {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,103 @@
+//! Links: what the kernel says about an interface, and which of them are worth asking.
+
+use discover::dhcp::Lease;
+
+/// The kernel's number for Ethernet (`ARPHRD_ETHER`, linux/if_arp.h); wireless and virtual cards have it too.
+const ETHERNET: u16 = 1;
+/// Interface flags of linux/if.h.
+pub(super) const UP: u32 = 1;
+const LOOPBACK: u32 = 1 << 3;
+const RUNNING: u32 = 1 << 6;
+const NO_ARP: u32 = 1 << 7;
+
+/// One interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    /// The kernel's number for it, from 1.
+    pub(super) index: u32,
+    /// The kernel's name for it, such as `eth0`.
+    pub(super) name: String,
+    /// What kind it is (`ARPHRD_…`).
+    pub(super) kind: u16,
+    /// Its flags (`IFF_…`).
+    pub(super) flags: u32,
+    /// Its address, 6 bytes on Ethernet.
+    pub(super) hardware: Vec<u8>,
+    /// Longest packet in bytes.
+    pub(super) mtu: u32,
+}
+
+impl Link {
+    /// The address, if this is an interface on which a DHCP server may be: Ethernet, no loopback, no dummy.
+    pub(super) fn ethernet(&self) -> Option<[u8; 6]> {
+        let plain = self.kind == ETHERNET && self.flags & (LOOPBACK | NO_ARP) == 0;
+        <[u8; 6]>::try_from(self.hardware.as_slice()).ok().filter(|_| plain)
+    }
+
+    /// Whether it was switched on.
+    pub(super) fn is_up(&self) -> bool {
+        self.flags & UP != 0
+    }
+
+    /// Whether it is switched on and has a carrier, so that frames go out.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_up() && self.flags & RUNNING != 0
+    }
+
+    /// Whether `down` has to do with it.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.flags & LOOPBACK != 0
+    }
+
+    /// The MTU to set for a lease, if it asks for one: only a smaller one, since a larger one that the path does not
+    /// carry loses packets without a word.
+    pub(super) fn smaller_mtu(&self, lease: &Lease) -> Option<u32> {
+        lease.mtu.map(u32::from).filter(|&wanted| wanted < self.mtu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn link() -> Link {
+        Link { index: 2, name: "eth0".to_owned(), kind: ETHERNET, flags: 0, hardware: vec![2, 0, 0, 0, 0, 1], mtu: 1500 }
+    }
+
+    #[test]
+    fn only_ethernet_is_asked() {
+        assert_eq!(link().ethernet(), Some([2, 0, 0, 0, 0, 1]));
+        assert_eq!(Link { flags: LOOPBACK, ..link() }.ethernet(), None);
+        assert_eq!(Link { flags: NO_ARP, ..link() }.ethernet(), None);
+        assert_eq!(Link { kind: 772, ..link() }.ethernet(), None);
+        assert_eq!(Link { hardware: vec![0; 20], ..link() }.ethernet(), None);
+    }
+
+    #[test]
+    fn running_needs_both() {
+        assert!(!Link { flags: RUNNING, ..link() }.is_running());
+        assert!(!Link { flags: UP, ..link() }.is_running());
+        assert!(Link { flags: UP | RUNNING, ..link() }.is_running());
+    }
+
+    #[test]
+    fn an_mtu_only_shrinks() {
+        let lease = |mtu| Lease {
+            address: Ipv4Addr::new(10, 0, 2, 15),
+            prefix: 24,
+            server: Ipv4Addr::new(10, 0, 2, 2),
+            routers: Vec::new(),
+            dns: Vec::new(),
+            seconds: 60,
+            domain: None,
+            mtu,
+            boot_url: None,
+        };
+        assert_eq!(link().smaller_mtu(&lease(Some(1460))), Some(1460));
+        assert_eq!(link().smaller_mtu(&lease(Some(1500))), None);
+        assert_eq!(link().smaller_mtu(&lease(Some(9000))), None);
+        assert_eq!(link().smaller_mtu(&lease(None)), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! Addresses of packet sockets (packet(7)), which rustix has no type for.
+
+use std::mem::size_of;
+
+use rustix::net::SocketAddrAny;
+use rustix::net::addr::SocketAddrLen;
+
+/// IPv4 in an Ethernet frame (`ETH_P_IP`).
+const ETHERTYPE_IPV4: u16 = 0x0800;
+
+/// Everybody on one interface, as far as they speak IPv4: the address to bind to and to send to.
+pub fn ipv4_broadcast(interface: u32) -> SocketAddrAny {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET.unsigned_abs() as u16,
+        sll_protocol: ETHERTYPE_IPV4.to_be(),
+        sll_ifindex: interface.cast_signed(),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0],
+    };
+    // SAFETY: `read` copies `size_of::<sockaddr_ll>()` bytes from a live `sockaddr_ll`, whose every byte is initialised
+    // (it has no padding) and which is not longer than a `sockaddr_storage`.
+    unsafe { SocketAddrAny::read((&raw const address).cast(), size_of::<libc::sockaddr_ll>() as SocketAddrLen) }
+}
