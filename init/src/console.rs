@@ -101,6 +101,11 @@ impl Console {
         self.put(Priority::Debug, line, true);
     }
 
+    /// Writes text as it is, for the rescue prompt: to the consoles alone.
+    pub fn say_prompt(&self, text: &str) {
+        self.show(text);
+    }
+
     /// Draws or redraws the progress bar on the last line of every console.
     pub fn progress(&self, bar: Bar) {
         if self.verbosity == Verbosity::Quiet {

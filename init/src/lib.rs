@@ -1,9 +1,38 @@
 //! PID 1 of Phase Boot, twice: of the boot initramfs (stage one, [`boot`]) and of the release's initramfs (stage two,
 //! [`root`]). The only crate that changes the machine; `unsafe` stands in [`sys`] alone.
+//!
+//! [`supervisor`] is PID 1 itself; it starts a [`worker`] that runs the stage and decides with [`recover`] what follows a
+//! failure. A stage is a module named by a noun, and each takes what the one before it gives:
+//! [`mounts`], [`console`], [`config`], [`modules`], [`mode`], [`network`], (the crate `discover`), (the crate `verify`),
+//! [`fit`], [`download`], [`compose`], [`quiet`], [`kexec`]; and in stage two [`modules`], [`record`], [`overlay`],
+//! [`switch_root`].
 
+pub mod boot;
 pub mod cmdline;
+pub mod compose;
+pub mod config;
 pub mod console;
+pub mod download;
+pub mod fit;
+pub mod kexec;
 pub mod marker;
+pub mod meminfo;
+pub mod mode;
+pub mod modules;
+pub mod mounts;
 pub mod network;
+pub mod outcome;
+pub mod overlay;
+pub mod parameters;
 pub mod progress;
+pub mod quiet;
+pub mod record;
+pub mod recover;
+pub mod rescue;
+pub mod root;
+pub mod supervisor;
+pub mod switch_root;
 pub mod sys;
+pub mod timeline;
+pub mod uevent;
+pub mod worker;

@@ -1,0 +1,287 @@
+//! What this initramfs was made for: its stage, its trust and its settings, from /etc/phase/ and the command line.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use discover::{Origin, OriginError};
+use serde::Deserialize;
+use verify::Trust;
+
+use crate::parameters::{MOST_ATTEMPTS, MOST_ORIGINS, OnFailure, Parameters};
+use crate::timeline::Kind;
+
+/// Largest file that is read from /etc/phase/, in bytes.
+const LARGEST: u64 = 1 << 20;
+const SCHEMA: &str = "phase.config/1";
+const DEFAULT_ATTEMPTS: u32 = 3;
+
+/// Which of the two stages this initramfs is for: read from /etc/phase/stage of itself, never from what was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Finds, proves and starts a release.
+    Boot,
+    /// Puts the release's root together.
+    Root,
+}
+
+/// A stage one that knows what to do.
+#[derive(Debug)]
+pub struct Config {
+    /// What may be booted.
+    pub trust: Trust,
+    /// Where to look, the command line's first.
+    pub origins: Vec<Origin>,
+    /// What follows a failure.
+    pub recovery: Recovery,
+    /// The parameters of the command line.
+    pub parameters: Parameters,
+    /// The whole command line.
+    pub command_line: String,
+    /// What was given and is not followed, for the console.
+    pub remarks: Vec<String>,
+}
+
+/// What follows a failed attempt, as config.json, the command line and the trust file say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The way out.
+    pub on_failure: OnFailure,
+    /// How often `retry` tries.
+    pub attempts: u32,
+    /// Whether the trust file's policy lets anybody open the rescue prompt.
+    pub rescue_prompt: bool,
+}
+
+impl Recovery {
+    /// What holds while the configuration is not known: nobody gets a prompt.
+    pub const UNCONFIGURED: Self =
+        Self { on_failure: OnFailure::Reboot, attempts: DEFAULT_ATTEMPTS, rescue_prompt: false };
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file is not there or cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is larger than any that belongs here.
+    #[error("{path} has more than {LARGEST} bytes")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// /etc/phase/stage has another word.
+    #[error("/etc/phase/stage says {seen:?}; wanted boot or root")]
+    Stage {
+        /// What it says, shortened.
+        seen: String,
+    },
+    /// config.json does not follow docs/formats.md.
+    #[error("/etc/phase/config.json is not of the form {SCHEMA}: {0}")]
+    Form(#[from] serde_json::Error),
+    /// config.json has a number or a schema that is not allowed.
+    #[error("/etc/phase/config.json: {field} is {seen}; wanted {wanted}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What it is.
+        seen: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// config.json names a place that cannot be one.
+    #[error("/etc/phase/config.json: origins: {0}")]
+    Origin(OriginError),
+    /// The trust file does not follow docs/formats.md.
+    #[error("/etc/phase/trust.json: {0}")]
+    Trust(verify::FormatError),
+}
+
+impl Kind for ConfigError {
+    fn kind(&self) -> &'static str {
+        "config"
+    }
+}
+
+/// config.json as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    schema: String,
+    #[serde(default)]
+    origins: Vec<String>,
+    on_failure: Option<OnFailure>,
+    attempts: Option<u32>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self { schema: SCHEMA.to_owned(), origins: Vec::new(), on_failure: None, attempts: None }
+    }
+}
+
+/// Which stage the initramfs below `root` is for.
+pub fn stage(root: &Path) -> Result<Stage, ConfigError> {
+    let bytes = read_small(&root.join("etc/phase/stage"))?;
+    match bytes.trim_ascii() {
+        b"boot" => Ok(Stage::Boot),
+        b"root" => Ok(Stage::Root),
+        seen => Err(ConfigError::Stage { seen: String::from_utf8_lossy(seen).chars().take(40).collect() }),
+    }
+}
+
+/// The kernel command line of the system below `root`.
+pub fn command_line(root: &Path) -> Result<String, ConfigError> {
+    // Bytes of other encodings can only stand in values that nobody here reads.
+    read_small(&root.join("proc/cmdline")).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The configuration of stage one.
+pub fn read(root: &Path) -> Result<Config, ConfigError> {
+    let command_line = command_line(root)?;
+    let (parameters, ignored) = Parameters::parse(&command_line);
+    let mut remarks: Vec<String> = ignored.iter().map(ToString::to_string).collect();
+    let trust = Trust::parse(&read_small(&root.join("etc/phase/trust.json"))?).map_err(ConfigError::Trust)?;
+    let file = file(&root.join("etc/phase/config.json"))?;
+    let recovery = recovery(&parameters, &file, trust.policy.rescue_prompt);
+    let mut origins = Vec::new();
+    for given in &parameters.origins {
+        match Origin::parse(given) {
+            Ok(origin) => origins.push(origin),
+            Err(error) => remarks.push(format!("phase.origin= is ignored: {error}")),
+        }
+    }
+    for given in &file.origins {
+        origins.push(Origin::parse(given).map_err(ConfigError::Origin)?);
+    }
+    Ok(Config { trust, origins, recovery, parameters, command_line, remarks })
+}
+
+/// config.json, if there is one.
+fn file(path: &Path) -> Result<File, ConfigError> {
+    let file: File = match read_small(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)?,
+        Err(ConfigError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => File::default(),
+        Err(error) => return Err(error),
+    };
+    let wrong = |field, seen: String, wanted| Err(ConfigError::Value { field, seen, wanted });
+    if file.schema != SCHEMA {
+        return wrong("schema", format!("{:?}", file.schema), SCHEMA);
+    }
+    if file.origins.len() > MOST_ORIGINS {
+        return wrong("origins", format!("a list of {}", file.origins.len()), "at most 8");
+    }
+    if let Some(attempts) = file.attempts.filter(|attempts| !(1..=MOST_ATTEMPTS).contains(attempts)) {
+        return wrong("attempts", attempts.to_string(), "1 to 100");
+    }
+    Ok(file)
+}
+
+fn recovery(parameters: &Parameters, file: &File, rescue_prompt: bool) -> Recovery {
+    Recovery {
+        on_failure: parameters.on_failure.or(file.on_failure).unwrap_or(OnFailure::Retry),
+        attempts: parameters.attempts.or(file.attempts).unwrap_or(DEFAULT_ATTEMPTS),
+        rescue_prompt,
+    }
+}
+
+/// Reads a whole file that has to be small.
+pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    use io::Read;
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(ConfigError::TooLarge { path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRUST: &str = r#"{
+        "schema": "phase.trust/1", "channel": "demo", "epoch": 1, "built": "2026-11-20T12:00:00Z", "minimum_version": 0,
+        "roles": {
+            "root": {"threshold": 1, "keys": [{"public": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "name": "root"}]},
+            "release": {"threshold": 1, "keys": [{"public": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "name": "release"}]}
+        },
+        "policy": {"expiry": "refuse", "rescue_prompt": false, "max_validity_days": 400}
+    }"#;
+
+    fn tree(command_line: &str, config: Option<&str>) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["proc", "etc/phase"] {
+            std::fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        std::fs::write(root.path().join("proc/cmdline"), command_line).unwrap();
+        std::fs::write(root.path().join("etc/phase/trust.json"), TRUST).unwrap();
+        if let Some(config) = config {
+            std::fs::write(root.path().join("etc/phase/config.json"), config).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn the_command_line_comes_first_and_cannot_open_a_prompt_that_trust_forbids() {
+        let config = r#"{"schema": "phase.config/1", "origins": ["http://b"], "on_failure": "poweroff", "attempts": 9}"#;
+        let root = tree("phase.origin=http://a phase.on_failure=shell phase.shell", Some(config));
+        let config = read(root.path()).unwrap();
+        assert_eq!(config.origins.iter().map(Origin::base).collect::<Vec<_>>(), ["http://a", "http://b"]);
+        assert_eq!(config.recovery, Recovery { on_failure: OnFailure::Shell, attempts: 9, rescue_prompt: false });
+        assert!(config.remarks.is_empty(), "{:?}", config.remarks);
+    }
+
+    #[test]
+    fn without_a_config_file_there_are_defaults() {
+        let config = read(tree("quiet", None).path()).unwrap();
+        assert!(config.origins.is_empty());
+        assert_eq!(config.recovery.attempts, 3);
+        assert_eq!(config.recovery.on_failure, OnFailure::Retry);
+    }
+
+    #[test]
+    fn a_bad_origin_of_the_command_line_is_remarked_and_one_of_the_config_is_an_error() {
+        let config = read(tree("phase.origin=ftp://a", None).path()).unwrap();
+        assert!(config.remarks[0].starts_with("phase.origin= is ignored: "), "{:?}", config.remarks);
+        let root = tree("", Some(r#"{"schema": "phase.config/1", "origins": ["ftp://a"]}"#));
+        assert!(matches!(read(root.path()), Err(ConfigError::Origin(_))));
+    }
+
+    #[test]
+    fn a_config_of_another_form_is_refused_with_what_was_wanted() {
+        for (config, wanted) in [
+            (r#"{"schema": "phase.config/2"}"#, r#"schema is "phase.config/2"; wanted phase.config/1"#),
+            (r#"{"schema": "phase.config/1", "attempts": 0}"#, "attempts is 0; wanted 1 to 100"),
+            (r#"{"schema": "phase.config/1", "trust": "/x"}"#, "unknown field `trust`"),
+            ("", "EOF"),
+        ] {
+            let error = read(tree("", Some(config)).path()).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_trust_there_is_no_configuration() {
+        let root = tree("", None);
+        std::fs::remove_file(root.path().join("etc/phase/trust.json")).unwrap();
+        assert!(read(root.path()).unwrap_err().to_string().contains("etc/phase/trust.json"));
+    }
+
+    #[test]
+    fn the_stage_is_one_of_two_words() {
+        let root = tree("", None);
+        for (text, wanted) in [("boot\n", Some(Stage::Boot)), ("root", Some(Stage::Root)), ("both", None)] {
+            std::fs::write(root.path().join("etc/phase/stage"), text).unwrap();
+            assert_eq!(stage(root.path()).ok(), wanted);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The bytes of a release: received in place, hashed on another thread in the same pass, and believed only as a whole.
+
+use std::time::{Duration, Instant};
+
+use discover::{FetchError, Origin, Sink};
+use initramfs::newc::{NewcError, SegmentLayout};
+use rustix::io::Errno;
+use verify::{Artifact, ArtifactError, BootFiles, Receiving};
+
+use crate::console::Console;
+use crate::progress::{Bar, Mib};
+use crate::record::LARGEST_HANDOFF;
+use crate::sys::memory::{SealedFile, SharedBuffer};
+use crate::timeline::Kind;
+
+/// How often one source may go on after the connection was cut, as long as more bytes came each time.
+const RESUMES: u32 = 5;
+/// A source that is slower than this on average (bytes per second) is given up.
+const SLOWEST: u64 = 16 << 10;
+/// What every transfer has beside the time that its size allows.
+const GRACE: Duration = Duration::from_mins(1);
+/// Time between two redraws of the bar.
+const REDRAW: Duration = Duration::from_millis(250);
+
+/// A release that could not be downloaded.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// The kernel had no room, though the sizes fit.
+    #[error("cannot reserve {} for {name}: {errno}", Mib(*.size))]
+    Memory {
+        /// What it is for.
+        name: String,
+        /// Bytes.
+        size: u64,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// The sizes cannot stand in one initramfs.
+    #[error("the release cannot be laid out: {0}")]
+    Layout(#[from] NewcError),
+    /// No source had the artifact.
+    #[error("{name} came from no source: {}", listed(.tries))]
+    NoSource {
+        /// The artifact.
+        name: String,
+        /// Every source and why it lost.
+        tries: Vec<(String, TryError)>,
+    },
+}
+
+impl Kind for DownloadError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Memory { .. } => "memory",
+            Self::Layout(_) => "layout",
+            // The last reason is that of the last hope.
+            Self::NoSource { tries, .. } => tries.last().map_or("no-source", |(_, error)| error.kind()),
+        }
+    }
+}
+
+/// Why one source lost.
+#[derive(Debug, thiserror::Error)]
+pub enum TryError {
+    /// The bytes did not come.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The bytes are not the artifact.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+}
+
+impl Kind for TryError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Fetch(error) => error.kind(),
+            Self::Artifact(error) => error.kind(),
+        }
+    }
+}
+
+fn listed(tries: &[(String, TryError)]) -> String {
+    tries.iter().map(|(source, error)| format!("{source}: {error}")).collect::<Vec<_>>().join("; ")
+}
+
+/// All that a kexec needs, every byte of it proved. Only [`for_kexec`] makes one.
+#[derive(Debug)]
+pub struct Downloaded {
+    /// The kernel.
+    pub kernel: SealedFile,
+    /// The arena with the release's initramfs and the squashfs in their places.
+    pub(crate) arena: SharedBuffer,
+    /// The places.
+    pub(crate) layout: SegmentLayout,
+}
+
+/// What carries the bytes and shows how far they are.
+#[derive(Debug)]
+pub struct Carrier<'a> {
+    /// Places that have the release, best first.
+    pub sources: &'a [&'a Origin],
+    /// Where progress is shown.
+    pub console: &'a Console,
+    /// Called when bytes came, so that somebody who waits knows that this goes on.
+    pub pulse: &'a dyn Pulse,
+}
+
+/// A sign of life.
+pub trait Pulse: std::fmt::Debug {
+    /// Work goes on.
+    fn beat(&self);
+}
+
+/// Downloads kernel, initramfs and squashfs; the latter two to where the next kernel will find them.
+pub fn for_kexec(boot: &BootFiles, rootfs: &Artifact, carrier: &Carrier<'_>) -> Result<Downloaded, DownloadError> {
+    let initramfs = &boot.initramfs.artifact;
+    let layout = SegmentLayout::new(initramfs.size, rootfs.size)?;
+    let mut arena = reserve("initramfs", layout.total(LARGEST_HANDOFF)?)?;
+    let kernel = sealed(&boot.kernel.artifact, carrier)?;
+    let (front, back) = arena.bytes().split_at_mut(index(layout.rootfs_offset()));
+    receive(initramfs, part(front, initramfs.size), carrier)?;
+    receive(rootfs, part(back, rootfs.size), carrier)?;
+    Ok(Downloaded { kernel, arena, layout })
+}
+
+/// Downloads one artifact into a file of its own.
+pub fn sealed(artifact: &Artifact, carrier: &Carrier<'_>) -> Result<SealedFile, DownloadError> {
+    let mut buffer = reserve(&artifact.name, artifact.size)?;
+    receive(artifact, buffer.bytes(), carrier)?;
+    let size = artifact.size;
+    buffer.seal(index(size)).map_err(|errno| DownloadError::Memory { name: artifact.name.clone(), size, errno })
+}
+
+fn reserve(name: &str, size: u64) -> Result<SharedBuffer, DownloadError> {
+    SharedBuffer::reserve(name, index(size)).map_err(|errno| DownloadError::Memory { name: name.to_owned(), size, errno })
+}
+
+/// Sizes are below 2^53 (docs/formats.md), and this program is 64-bit only.
+fn index(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+fn part(bytes: &mut [u8], size: u64) -> &mut [u8] {
+    let length = index(size).min(bytes.len());
+    &mut bytes[..length]
+}
+
+/// Receives one artifact from the first source that has it whole and right.
+fn receive(artifact: &Artifact, destination: &mut [u8], carrier: &Carrier<'_>) -> Result<(), DownloadError> {
+    let mut tries = Vec::new();
+    for source in carrier.sources {
+        let proved = verify::artifact::receive(artifact, destination, |receiving| {
+            fetch(source, artifact, receiving, carrier).map_err(TryError::from)
+        });
+        carrier.console.progress_done();
+        match proved {
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                carrier.console.warn(format_args!("{}: {}: {error}", source.base(), artifact.name));
+                tries.push((source.base().to_owned(), error));
+            }
+        }
+    }
+    Err(DownloadError::NoSource { name: artifact.name.clone(), tries })
+}
+
+/// Fetches from one source, going on after a cut.
+fn fetch(
+    source: &Origin,
+    artifact: &Artifact,
+    receiving: &mut Receiving<'_>,
+    carrier: &Carrier<'_>,
+) -> Result<(), FetchError> {
+    let begun = Instant::now();
+    let deadline = begun + GRACE + Duration::from_secs(artifact.size / SLOWEST);
+    let mut drawn = begun;
+    let mut show = |done: u64| {
+        if drawn.elapsed() >= REDRAW {
+            drawn = Instant::now();
+            carrier.pulse.beat();
+            let bar = Bar { name: artifact.name.clone(), done, total: artifact.size, elapsed: begun.elapsed() };
+            carrier.console.progress(bar);
+        }
+    };
+    let mut sink = InPlace(receiving);
+    let mut resumes = 0;
+    loop {
+        let before = sink.received();
+        match source.blob(&artifact.sha256.to_string(), artifact.size, &mut sink, deadline, &mut show) {
+            Err(error) if error.may_resume() && resumes < RESUMES && sink.received() > before => resumes += 1,
+            result => return result,
+        }
+    }
+}
+
+/// The seam between the two crates that do not know each other: where untrusted bytes go in to be proved.
+struct InPlace<'a, 'r>(&'a mut Receiving<'r>);
+
+impl Sink for InPlace<'_, '_> {
+    fn space(&mut self) -> &mut [u8] {
+        self.0.space()
+    }
+    fn filled(&mut self, count: usize) {
+        self.0.filled(count);
+    }
+    fn received(&self) -> u64 {
+        self.0.received()
+    }
+}

@@ -1,0 +1,136 @@
+//! The jump into the verified kernel: its command line, the kernel's refusals in words, and the last step.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+
+use rustix::io::Errno;
+use rustix::system::{RebootCommand, reboot};
+
+use crate::cmdline;
+use crate::compose::Next;
+use crate::sys::kexec::file_load;
+use crate::timeline::Kind;
+
+/// Longest command line that x86 and arm64 take (`COMMAND_LINE_SIZE` of Linux), NUL included.
+const LONGEST: usize = 2048;
+
+/// A kernel that could not be loaded or entered.
+#[derive(Debug, thiserror::Error)]
+pub enum KexecError {
+    /// The command line is too long.
+    #[error("the next kernel's command line has {seen} bytes; a kernel takes {}", LONGEST - 1)]
+    CommandLine {
+        /// Bytes.
+        seen: usize,
+    },
+    /// The kernel refused to load it.
+    #[error("kexec_file_load refused the release's kernel: {}", meaning(*.0))]
+    Load(Errno),
+    /// The kernel refused to jump.
+    #[error("the kernel did not jump into the release's kernel: {0}")]
+    Jump(Errno),
+}
+
+impl Kind for KexecError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::CommandLine { .. } => "cmdline",
+            Self::Load(_) => "kexec-load",
+            Self::Jump(_) => "kexec-jump",
+        }
+    }
+}
+
+/// The kernel's answer, what it means here and what helps (`kernel/kexec_file.c` of Linux).
+fn meaning(errno: Errno) -> String {
+    let meaning = match errno {
+        Errno::NOSYS => "this boot kernel has no CONFIG_KEXEC_FILE",
+        Errno::NOEXEC => "it is no kernel that this machine can start from here; under 32-bit UEFI start stage one with efi=noruntime",
+        Errno::INVAL => "too little memory in one piece, or a kernel without the entry point that is needed",
+        Errno::NOMEM => "too little memory",
+        Errno::NODATA | Errno::BADMSG => "it has no signature, and this machine's lockdown demands one",
+        Errno::KEYREJECTED | Errno::NOKEY => "its signature is by no key that this machine's lockdown trusts",
+        Errno::PERM => "this machine's lockdown or a sysctl (kernel.kexec_load_disabled) forbids kexec",
+        Errno::ADDRNOTAVAIL => "the place where it has to stand is taken",
+        _ => "see the kernel log",
+    };
+    format!("{errno} ({meaning})")
+}
+
+/// The next kernel's command line: the signed one, and of this machine's own only what is on the allow-list of
+/// docs/cmdline.md.
+pub fn command_line(signed: &str, machine: &str) -> Result<CString, KexecError> {
+    let allowed = cmdline::words(machine).filter(|(key, value)| {
+        matches!(
+            (key.as_ref(), value.as_deref()),
+            ("console" | "phase.mode", Some(_)) | ("phase.quiet", None) | ("efi", Some("noruntime"))
+        )
+    });
+    let own: Vec<_> = allowed.filter(|word| !cmdline::words(signed).any(|signed| signed == *word)).collect();
+    let mut line = signed.trim().to_owned();
+    if !line.is_empty() && !own.is_empty() {
+        line.push(' ');
+    }
+    line.push_str(&cmdline::join(own.into_iter()));
+    if line.len() >= LONGEST {
+        return Err(KexecError::CommandLine { seen: line.len() });
+    }
+    let seen = line.len();
+    CString::new(line).map_err(|_| KexecError::CommandLine { seen })
+}
+
+/// Gives the next kernel and initramfs to the kernel that runs.
+pub fn load(next: &Next, command_line: &CString) -> Result<(), KexecError> {
+    file_load(&next.kernel, &next.initramfs, command_line).map_err(KexecError::Load)
+}
+
+/// Jumps. What was loaded stays loaded if the kernel refuses.
+pub fn jump() -> Result<Infallible, KexecError> {
+    match reboot(RebootCommand::Kexec) {
+        // The kernel does not return from a jump that it began.
+        Ok(()) => Err(KexecError::Jump(Errno::IO)),
+        Err(errno) => Err(KexecError::Jump(errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(signed: &str, machine: &str) -> String {
+        command_line(signed, machine).unwrap().into_string().unwrap()
+    }
+
+    #[test]
+    fn only_the_allow_list_is_taken_from_the_machine() {
+        let machine = "console=ttyS0,115200 init=/bin/sh phase.mode=internet phase.origin=http://evil phase.quiet \
+                       efi=noruntime efi=debug rdinit=/x quiet phase.shell";
+        assert_eq!(
+            line("root=none quiet", machine),
+            "root=none quiet console=ttyS0,115200 phase.mode=internet phase.quiet efi=noruntime"
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_signed_already_is_not_added_again() {
+        assert_eq!(line("console=ttyS0 quiet", "console=ttyS0 console=tty0"), "console=ttyS0 quiet console=tty0");
+    }
+
+    #[test]
+    fn a_value_cannot_bring_further_words_in() {
+        assert_eq!(line("", "console=\"ttyS0 init=/bin/sh\""), "console=\"ttyS0 init=/bin/sh\"");
+        // The kernel takes the quotes off as we do, so what reaches it is one word again.
+        assert_eq!(cmdline::words(&line("", "console=\"a b\"")).count(), 1);
+    }
+
+    #[test]
+    fn a_line_that_no_kernel_takes_is_refused() {
+        assert!(matches!(command_line(&"x".repeat(1500), &format!("console={}", "y".repeat(600))), Err(KexecError::CommandLine { seen: 2109 })));
+    }
+
+    #[test]
+    fn every_refusal_says_what_helps() {
+        assert!(KexecError::Load(Errno::NOEXEC).to_string().contains("efi=noruntime"));
+        assert!(KexecError::Load(Errno::NODATA).to_string().contains("lockdown"));
+    }
+}

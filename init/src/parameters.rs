@@ -1,0 +1,180 @@
+//! The `phase.*` parameters of the kernel command line (docs/cmdline.md). None of them can weaken trust.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::cmdline;
+use crate::console::Verbosity;
+use crate::mode::Mode;
+
+/// Most origins that are taken from one command line.
+pub const MOST_ORIGINS: usize = 8;
+/// Most attempts that `phase.attempts=` and config.json may ask for.
+pub const MOST_ATTEMPTS: u32 = 100;
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Try again, a number of times, then reboot.
+    Retry,
+    /// Open the rescue prompt, if the trust file allows it.
+    Shell,
+    /// Start the machine again.
+    Reboot,
+    /// Switch the machine off.
+    PowerOff,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// `phase.mode=`
+    pub mode: Option<Mode>,
+    /// `phase.origin=`, in order; each is judged where it is used.
+    pub origins: Vec<String>,
+    /// `phase.on_failure=`
+    pub on_failure: Option<OnFailure>,
+    /// `phase.attempts=`
+    pub attempts: Option<u32>,
+    /// `phase.shell`
+    pub shell: bool,
+    /// `phase.quiet`
+    pub quiet: bool,
+}
+
+/// A parameter that is not followed, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// The parameter with its value, shortened.
+    pub word: String,
+    /// Values that are allowed.
+    pub wanted: &'static str,
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on the kernel command line is ignored; wanted {}", self.word, self.wanted)
+    }
+}
+
+const NAMES: &str = "phase.mode=, phase.origin=, phase.on_failure=, phase.attempts=, phase.shell or phase.quiet";
+
+impl Parameters {
+    /// Reads a command line. What is not allowed is left out and named.
+    pub fn parse(command_line: &str) -> (Self, Vec<Ignored>) {
+        let mut parameters = Self::default();
+        let mut ignored = Vec::new();
+        for (key, value) in cmdline::words(command_line) {
+            let Some(name) = key.strip_prefix("phase.") else { continue };
+            if let Err(wanted) = parameters.take(name, value.as_deref()) {
+                ignored.push(Ignored { word: shown(&key, value), wanted });
+            }
+        }
+        (parameters, ignored)
+    }
+
+    /// How much is said on the consoles.
+    pub fn verbosity(&self) -> Verbosity {
+        if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+    }
+
+    /// Takes one parameter, or says what was wanted.
+    fn take(&mut self, name: &str, value: Option<&str>) -> Result<(), &'static str> {
+        match (name, value) {
+            ("mode", Some(value)) => {
+                self.mode = Some(value.parse().map_err(|_| "internet, local or private")?);
+            }
+            ("origin", Some(value)) if !value.is_empty() => {
+                if self.origins.len() == MOST_ORIGINS {
+                    return Err("at most 8 origins");
+                }
+                self.origins.push(value.to_owned());
+            }
+            ("on_failure", Some(value)) => {
+                self.on_failure = Some(on_failure(value).ok_or("retry, shell, reboot or poweroff")?);
+            }
+            ("attempts", Some(value)) => {
+                let attempts = value.parse().ok().filter(|attempts| (1..=MOST_ATTEMPTS).contains(attempts));
+                self.attempts = Some(attempts.ok_or("a number from 1 to 100")?);
+            }
+            ("shell", None) => self.shell = true,
+            ("quiet", None) => self.quiet = true,
+            ("shell" | "quiet", Some(_)) => return Err("no value"),
+            ("mode" | "origin" | "on_failure" | "attempts", _) => return Err("a value"),
+            _ => return Err(NAMES),
+        }
+        Ok(())
+    }
+}
+
+fn on_failure(value: &str) -> Option<OnFailure> {
+    Some(match value {
+        "retry" => OnFailure::Retry,
+        "shell" => OnFailure::Shell,
+        "reboot" => OnFailure::Reboot,
+        "poweroff" => OnFailure::PowerOff,
+        _ => return None,
+    })
+}
+
+fn shown(key: &str, value: Option<Cow<'_, str>>) -> String {
+    let word = match value {
+        Some(value) => format!("{key}={value}"),
+        None => key.to_owned(),
+    };
+    if word.chars().count() <= 80 { word } else { word.chars().take(77).chain("...".chars()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_parameter_is_read() {
+        let line = "quiet phase.mode=local phase.origin=http://a phase.origin=http://b:8/c phase.on_failure=poweroff \
+                    phase.attempts=7 phase.shell phase.quiet";
+        let (parameters, ignored) = Parameters::parse(line);
+        assert_eq!(ignored, []);
+        assert_eq!(
+            parameters,
+            Parameters {
+                mode: Some(Mode::Local),
+                origins: vec!["http://a".into(), "http://b:8/c".into()],
+                on_failure: Some(OnFailure::PowerOff),
+                attempts: Some(7),
+                shell: true,
+                quiet: true,
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_named_with_what_was_wanted() {
+        let (parameters, ignored) = Parameters::parse("phase.mode=lokal phase.attempts=0 phase.trust=/x phase.shell=1 phase.origin");
+        assert_eq!(parameters, Parameters::default());
+        let said: Vec<String> = ignored.iter().map(Ignored::to_string).collect();
+        assert_eq!(said[0], "phase.mode=lokal on the kernel command line is ignored; wanted internet, local or private");
+        assert_eq!(said[1], "phase.attempts=0 on the kernel command line is ignored; wanted a number from 1 to 100");
+        assert!(said[2].starts_with("phase.trust=/x on the kernel command line is ignored; wanted phase.mode=,"));
+        assert_eq!(said.len(), 5);
+    }
+
+    #[test]
+    fn the_last_of_two_counts_and_origins_have_an_end() {
+        let many = "phase.origin=http://x ".repeat(9);
+        let (parameters, ignored) = Parameters::parse(&format!("phase.mode=private phase.mode=internet {many}"));
+        assert_eq!(parameters.mode, Some(Mode::Internet));
+        assert_eq!((parameters.origins.len(), ignored.len()), (8, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_within_limits(line in "(phase\\.[a-z_]{0,12}(=[ -~]{0,20})? ?|[ -~]{0,10} ){0,40}") {
+            let (parameters, _) = Parameters::parse(&line);
+            prop_assert!(parameters.origins.len() <= MOST_ORIGINS);
+            prop_assert!(parameters.attempts.is_none_or(|attempts| (1..=MOST_ATTEMPTS).contains(&attempts)));
+        }
+    }
+}

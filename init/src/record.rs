@@ -1,0 +1,222 @@
+//! What stage one tells stage two (`phase/handoff.json`) and both tell the release (the receipt): docs/formats.md.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Connection;
+use crate::timeline::{Kind, StageTiming};
+
+/// Schema of the hand-off.
+pub const HANDOFF_SCHEMA: &str = "phase.handoff/1";
+/// Schema of the receipt.
+pub const RECEIPT_SCHEMA: &str = "phase.receipt/1";
+/// Largest hand-off in bytes; room for it is laid out before the download.
+pub const LARGEST_HANDOFF: u32 = 64 << 10;
+
+/// What time it was, in seconds since 1970, and whether it could be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// The time that expiry was judged by.
+    pub now: u64,
+    /// Whether the machine's clock was within reason.
+    pub trusted: bool,
+}
+
+/// The hand-off. It is made from a verified manifest, and stands in an initramfs that nobody else could write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handoff {
+    /// [`HANDOFF_SCHEMA`].
+    pub schema: String,
+    /// Digest of the signed manifest.
+    pub manifest_sha256: String,
+    /// Channel of the release.
+    pub channel: String,
+    /// Architecture of the release.
+    pub arch: String,
+    /// Version of the release.
+    pub version: u64,
+    /// Keys that signed it and count.
+    pub key_ids: Vec<String>,
+    /// The release's init.
+    pub init: String,
+    /// Size of the squashfs in bytes.
+    pub rootfs_size: u64,
+    /// Digest of the squashfs.
+    pub rootfs_sha256: String,
+    /// The way that was taken: `kexec` or `direct`.
+    pub handoff: String,
+    /// `internet`, `local` or `private`.
+    pub mode: String,
+    /// Where the release was found.
+    pub source: String,
+    /// Whether stage two may open the rescue prompt (the trust file's policy).
+    pub rescue_prompt: bool,
+    /// The time.
+    pub clock: Clock,
+    /// The network that carried it.
+    pub network: Option<Connection>,
+    /// Consoles of stage one.
+    pub consoles: Vec<String>,
+    /// Stages of stage one; `load` and the jump come after this is written.
+    pub timings: Vec<StageTiming>,
+}
+
+/// The receipt in the final system.
+#[derive(Debug, Serialize)]
+struct Receipt<'a> {
+    #[serde(flatten)]
+    handoff: &'a Handoff,
+    root_timings: &'a [StageTiming],
+}
+
+/// A hand-off that stage two does not accept, or a receipt that cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It is not there or too large.
+    #[error("the hand-off of stage one is missing: {0}")]
+    Missing(#[from] crate::config::ConfigError),
+    /// It does not follow the schema.
+    #[error("phase/handoff.json is not of the form {HANDOFF_SCHEMA}: {0}")]
+    Form(#[from] serde_json::Error),
+    /// It is of another schema.
+    #[error("phase/handoff.json has schema {seen:?}; this stage two knows {HANDOFF_SCHEMA}: make the release's initramfs with the same Phase Boot as the boot medium")]
+    Schema {
+        /// The schema, shortened.
+        seen: String,
+    },
+    /// It would not fit the room that was laid out.
+    #[error("the hand-off has {seen} bytes; there is room for {LARGEST_HANDOFF}")]
+    TooLarge {
+        /// Bytes.
+        seen: usize,
+    },
+    /// The squashfs is not what stage one proved: the kernel cut it or it is not there.
+    #[error("phase/rootfs.squashfs has {seen} bytes; stage one verified {wanted} (a rootfs that is too small for the initramfs cuts it)")]
+    Rootfs {
+        /// Bytes that are there.
+        seen: u64,
+        /// Bytes that were verified.
+        wanted: u64,
+    },
+    /// The receipt cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Receipt {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Kind for RecordError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Rootfs { .. } => "rootfs-size",
+            Self::Receipt { .. } => "receipt",
+            _ => "handoff",
+        }
+    }
+}
+
+impl Handoff {
+    /// The hand-off as it stands in the composed initramfs.
+    pub fn to_json(&self) -> Result<Vec<u8>, RecordError> {
+        let json = serde_json::to_vec(self)?;
+        if json.len() > LARGEST_HANDOFF as usize { Err(RecordError::TooLarge { seen: json.len() }) } else { Ok(json) }
+    }
+
+    /// Reads the hand-off of the initramfs below `root` and compares the squashfs beside it.
+    pub fn read(root: &Path) -> Result<Self, RecordError> {
+        let handoff = Self::parse(&crate::config::read_small(&root.join("phase/handoff.json"))?)?;
+        let seen = std::fs::metadata(root.join("phase/rootfs.squashfs")).map_or(0, |metadata| metadata.len());
+        if seen == handoff.rootfs_size {
+            Ok(handoff)
+        } else {
+            Err(RecordError::Rootfs { seen, wanted: handoff.rootfs_size })
+        }
+    }
+
+    fn parse(json: &[u8]) -> Result<Self, RecordError> {
+        #[derive(Deserialize)]
+        struct Schema {
+            schema: String,
+        }
+        // The schema first: a field that is unknown may only mean that it is another one.
+        let Schema { schema } = serde_json::from_slice(json)?;
+        if schema != HANDOFF_SCHEMA {
+            return Err(RecordError::Schema { seen: schema.chars().take(40).collect() });
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// Writes the receipt: the hand-off and the stages that came after it. `path` is replaced as a whole.
+    pub fn write_receipt(&self, path: &Path, root_timings: &[StageTiming]) -> Result<(), RecordError> {
+        let handoff = Self { schema: RECEIPT_SCHEMA.to_owned(), ..self.clone() };
+        let mut json = serde_json::to_vec_pretty(&Receipt { handoff: &handoff, root_timings })?;
+        json.push(b'\n');
+        std::fs::write(path, json)
+            .map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handoff() -> Handoff {
+        Handoff {
+            schema: HANDOFF_SCHEMA.into(),
+            manifest_sha256: "ab".repeat(32),
+            channel: "demo".into(),
+            arch: "x86_64".into(),
+            version: 7,
+            key_ids: vec!["cd".repeat(32)],
+            init: "/sbin/init".into(),
+            rootfs_size: 5,
+            rootfs_sha256: "ef".repeat(32),
+            handoff: "kexec".into(),
+            mode: "internet".into(),
+            source: "http://10.0.2.2:8000".into(),
+            rescue_prompt: false,
+            clock: Clock { now: 1_790_000_000, trusted: true },
+            network: None,
+            consoles: vec!["ttyS0".into()],
+            timings: vec![StageTiming { stage: "mounts".into(), begin_us: 1, end_us: 2 }],
+        }
+    }
+
+    #[test]
+    fn stage_two_reads_what_stage_one_wrote() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("phase")).unwrap();
+        std::fs::write(root.path().join("phase/handoff.json"), handoff().to_json().unwrap()).unwrap();
+        std::fs::write(root.path().join("phase/rootfs.squashfs"), "12345").unwrap();
+        assert_eq!(Handoff::read(root.path()).unwrap(), handoff());
+        std::fs::write(root.path().join("phase/rootfs.squashfs"), "1234").unwrap();
+        let error = Handoff::read(root.path()).unwrap_err();
+        assert!(error.to_string().contains("has 4 bytes; stage one verified 5"), "{error}");
+        assert_eq!(error.kind(), "rootfs-size");
+    }
+
+    #[test]
+    fn another_schema_is_named() {
+        let error = Handoff::parse(br#"{"schema": "phase.handoff/9", "new": 1}"#).unwrap_err();
+        assert!(error.to_string().contains("phase.handoff/9"), "{error}");
+    }
+
+    #[test]
+    fn the_receipt_has_the_stages_of_both() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("receipt.json");
+        let root_timings = [StageTiming { stage: "root".into(), begin_us: 3, end_us: 4 }];
+        handoff().write_receipt(&path, &root_timings).unwrap();
+        let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(receipt["schema"], RECEIPT_SCHEMA);
+        assert_eq!(receipt["version"], 7);
+        assert_eq!(receipt["timings"][0]["stage"], "mounts");
+        assert_eq!(receipt["root_timings"][0]["stage"], "root");
+    }
+}

@@ -1,0 +1,65 @@
+//! Stage two: the release's kernel runs, and the root that stage one proved is put together, in order.
+
+use std::path::Path;
+
+use crate::config::{self, ConfigError};
+use crate::modules::{self, ModuleError};
+use crate::outcome::{Failure, Outcome};
+use crate::overlay::{self, RootError};
+use crate::record::{Handoff, RecordError};
+use crate::timeline::{Kind, Timeline};
+
+/// Why the root could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum StageTwoError {
+    /// The command line.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The hand-off or the receipt.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The modules.
+    #[error(transparent)]
+    Modules(#[from] ModuleError),
+    /// The root.
+    #[error(transparent)]
+    Root(#[from] RootError),
+}
+
+impl Kind for StageTwoError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.kind(),
+            Self::Record(error) => error.kind(),
+            Self::Modules(error) => error.kind(),
+            Self::Root(error) => error.kind(),
+        }
+    }
+}
+
+impl StageTwoError {
+    /// As PID 1 is told. Nothing of stage two goes better when it is done again: its input is in memory.
+    pub fn failure(&self) -> Failure {
+        Failure { kind: self.kind().to_owned(), message: self.to_string(), may_pass: false }
+    }
+}
+
+/// The whole of stage two.
+pub fn run(timeline: &Timeline<'_>) -> Result<Outcome, StageTwoError> {
+    let here = Path::new("/");
+    let command_line = config::command_line(here)?;
+    let load = || modules::load(here, &command_line, &overlay::MODULES);
+    timeline.stage("modules", load, |loaded| vec![("loaded", loaded.to_string())])?;
+    let handoff = timeline.stage("handoff-read", || Handoff::read(here), |_| Vec::new())?;
+    let assemble = || overlay::from_path(&here.join("phase/rootfs.squashfs"), &handoff.init);
+    let root = timeline.stage("root", assemble, |_| vec![("upper", "tmpfs".to_owned())])?;
+    let receipt = timeline.begin("receipt");
+    match handoff.write_receipt(Path::new("/run/phase/receipt.json"), &timeline.finished()) {
+        Ok(()) => receipt.end(&[]),
+        Err(error) => {
+            receipt.fail(&error);
+            return Err(error.into());
+        }
+    }
+    Ok(Outcome::Switch { root: root.path.display().to_string(), init: root.init, command_line: None })
+}
