@@ -9,3 +9,5 @@
 
 pub mod kmod;
 pub mod newc;
+#[cfg(feature = "pack")]
+pub mod pack;

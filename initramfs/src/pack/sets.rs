@@ -1,0 +1,132 @@
+//! Named sets of modules, so that a person says `net` and not sixty names. Each line says why it is there.
+//!
+//! Guarantees: a set that is `required` packs whole or not at all; one that is a wish packs what the kernel's tree has, and
+//! says what it lacks.
+
+/// A set of modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Set {
+    /// What it is called; no kernel module has this name.
+    pub name: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// Whether a kernel that lacks one of the modules is refused.
+    pub required: bool,
+    /// Module and reason.
+    pub modules: &'static [(&'static str, &'static str)],
+}
+
+/// All sets.
+pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET];
+
+/// The set of a name.
+pub fn find(name: &str) -> Option<&'static Set> {
+    ALL.iter().find(|set| set.name == name)
+}
+
+/// What stage two, or the hand-off `direct`, needs to put a root file system together.
+pub const ROOT: Set = Set {
+    name: "root",
+    purpose: "squashfs on a loop device under an overlay",
+    required: true,
+    modules: &[
+        ("loop", "a block device over rootfs.squashfs"),
+        ("squashfs", "the release's root"),
+        ("overlay", "the writable layer over it"),
+    ],
+};
+
+/// The network of QEMU's virtio cards.
+pub const QEMU_NET: Set = Set {
+    name: "qemu-net",
+    purpose: "the network of a QEMU machine with a virtio card",
+    required: true,
+    modules: &[("virtio_pci", "the bus of virtio devices on PCI"), ("virtio_net", "-device virtio-net-pci")],
+};
+
+/// Wired network of common machines. Drivers that need firmware files (bnx2x, liquidio) are left to people who add both.
+pub const NET: Set = Set {
+    name: "net",
+    purpose: "the wired network of common PCs, servers, virtual machines and USB adapters",
+    required: false,
+    modules: &[
+        // Virtual machines.
+        ("virtio_pci", "the bus of virtio devices on PCI"),
+        ("virtio_mmio", "the bus of virtio devices of QEMU's microvm and of Firecracker"),
+        ("virtio_net", "QEMU, KVM, most clouds"),
+        ("vmxnet3", "VMware"),
+        ("hv_vmbus", "the bus of Hyper-V and Azure"),
+        ("hv_netvsc", "Hyper-V and Azure"),
+        ("pci_hyperv", "Azure's accelerated network behind Hyper-V"),
+        ("xen_netfront", "Xen"),
+        ("ena", "Amazon EC2"),
+        ("gve", "Google Cloud"),
+        ("e1000", "VirtualBox and old QEMU; Intel 8254x"),
+        ("pcnet32", "old VMware and VirtualBox"),
+        ("8139cp", "QEMU's rtl8139"),
+        // PCs and laptops.
+        ("8139too", "Realtek 100 Mbit/s"),
+        ("r8169", "Realtek 1 to 2.5 Gbit/s, most PC boards"),
+        ("realtek", "the PHYs that r8169 needs"),
+        ("e1000e", "Intel 1 Gbit/s on boards"),
+        ("igb", "Intel 1 Gbit/s on cards and servers"),
+        ("igc", "Intel 2.5 Gbit/s"),
+        ("e100", "Intel 100 Mbit/s"),
+        ("tg3", "Broadcom 1 Gbit/s"),
+        ("broadcom", "the PHYs that tg3 may need"),
+        ("b44", "Broadcom 100 Mbit/s in old laptops"),
+        ("bnx2", "Broadcom 1 Gbit/s in old servers"),
+        ("atl1c", "Atheros 1 Gbit/s"),
+        ("atl1e", "Atheros 1 Gbit/s, older"),
+        ("alx", "Killer and Atheros 1 Gbit/s"),
+        ("atlantic", "Aquantia and Marvell 2.5 to 10 Gbit/s"),
+        ("sky2", "Marvell Yukon 1 Gbit/s"),
+        ("skge", "Marvell and SysKonnect 1 Gbit/s, older"),
+        ("jme", "JMicron 1 Gbit/s"),
+        ("forcedeth", "nForce boards"),
+        ("via_rhine", "VIA 100 Mbit/s, thin clients"),
+        ("via_velocity", "VIA 1 Gbit/s"),
+        // Servers.
+        ("ixgbe", "Intel 10 Gbit/s"),
+        ("ixgbevf", "its virtual functions"),
+        ("i40e", "Intel 10 to 40 Gbit/s"),
+        ("iavf", "virtual functions of i40e and ice"),
+        ("ice", "Intel 25 to 100 Gbit/s"),
+        ("bnxt_en", "Broadcom 10 to 100 Gbit/s"),
+        ("mlx4_en", "Mellanox ConnectX-3"),
+        ("mlx5_core", "Mellanox ConnectX-4 and later"),
+        ("be2net", "Emulex 10 Gbit/s"),
+        ("enic", "Cisco UCS"),
+        ("amd_xgbe", "AMD's own 10 Gbit/s"),
+        // USB adapters, and the host controllers to reach them.
+        ("xhci_pci", "USB 3 host controllers"),
+        ("ehci_pci", "USB 2 host controllers"),
+        ("r8152", "Realtek adapters and docks"),
+        ("ax88179_178a", "ASIX 1 Gbit/s adapters"),
+        ("asix", "ASIX 100 Mbit/s adapters"),
+        ("cdc_ether", "adapters of the CDC standard"),
+        ("cdc_ncm", "adapters of the CDC NCM standard, docks"),
+        ("aqc111", "Aquantia 5 Gbit/s adapters"),
+        ("smsc95xx", "SMSC adapters, the first Raspberry Pis"),
+        ("lan78xx", "Microchip adapters, Raspberry Pi 3B+"),
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_line_is_one_module_with_a_reason() {
+        for set in ALL {
+            assert_eq!(find(set.name), Some(set));
+            let names: BTreeSet<_> = set.modules.iter().map(|(name, _)| name).collect();
+            assert_eq!(names.len(), set.modules.len(), "{} names a module twice", set.name);
+            for (name, reason) in set.modules {
+                assert!(!reason.is_empty() && !name.contains('-'), "{name}");
+                assert!(find(name).is_none(), "{name} is a set and a module");
+            }
+        }
+    }
+}
