@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, keygen, serve, sign, trust};
+use crate::{boot, image, keygen, lab, publish, serve, sign, size, trust};
 
 const EXAMPLES: &str = "\
 From nothing to a served release:
@@ -32,9 +32,13 @@ struct Cli {
 enum Command {
     Boot(boot::Args),
     Keygen(keygen::Args),
+    Lab(lab::Args),
     Trust(trust::Args),
     Sign(sign::Args),
+    Publish(publish::Args),
     Serve(serve::Args),
+    Image(image::Args),
+    Size(size::Args),
 }
 
 /// A command line that clap accepts and that still cannot be carried out: exit status 2 instead of 1.
@@ -54,9 +58,13 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Boot(args) => boot::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Lab(args) => lab::run(&args),
         Command::Trust(args) => trust::run(&args),
         Command::Sign(args) => sign::run(&args),
+        Command::Publish(args) => publish::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Image(args) => image::run(&args),
+        Command::Size(args) => size::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("phase: {error:#}");

@@ -6,10 +6,16 @@
 pub mod boot;
 pub mod cli;
 pub mod clock;
+pub mod image;
 pub mod key;
 pub mod keygen;
+pub mod lab;
+pub mod measure;
 pub mod output;
 pub mod progress;
+pub mod publish;
 pub mod serve;
 pub mod sign;
+pub mod size;
+pub mod tree;
 pub mod trust;

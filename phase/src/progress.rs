@@ -1,12 +1,22 @@
 //! Progress bars on standard error; nothing is drawn where that is not a terminal, so logs stay readable.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar for `total` bytes of something called `name`.
 pub fn bytes(name: &str, total: u64) -> ProgressBar {
     ProgressBar::new(total).with_style(bytes_style()).with_prefix(name.to_owned())
+}
+
+/// A moving line for work whose end cannot be told.
+pub fn spinner(name: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(name);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
 }
 
 /// The look of a byte bar: name, bar, bytes, rate, time left.

@@ -1,0 +1,240 @@
+//! `phase image`: the initramfs of stage one, with its trust and configuration, and that of a release, with its modules.
+//!
+//! What a machine would refuse at boot (a trust file, a configuration, a module that the kernel lacks) is refused here.
+
+pub mod config;
+
+use std::{fmt::Write as _, path::Path, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::Subcommand;
+use initramfs::pack::{
+    BootInitramfs, Built,
+    archive::Listed,
+    image::Stage,
+    sets::{self, Set},
+};
+use serde::Serialize;
+use verify::{LIMITS, Trust};
+
+use crate::{
+    cli::UsageError,
+    output::{self, Existing},
+    progress,
+};
+use config::{Config, OnFailure};
+
+/// Makes boot images.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Initramfs(InitramfsArgs),
+}
+
+/// Which stage an initramfs is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageName {
+    /// Stage one: finds, proves and starts a release
+    Boot,
+    /// Stage two: puts the release's root together
+    Root,
+}
+
+/// Packs an initramfs around the static program `init`.
+#[derive(clap::Args)]
+#[command(after_help = after_help())]
+pub struct InitramfsArgs {
+    /// The static program that becomes /init
+    #[arg(long, value_name = "FILE")]
+    pub init: PathBuf,
+    /// Which stage it is for
+    #[arg(long, value_enum)]
+    pub stage: StageName,
+    /// The trust file (stage boot)
+    #[arg(long, value_name = "FILE", required_if_eq("stage", "boot"))]
+    pub trust: Option<PathBuf>,
+    /// The configuration, checked as it is (stage boot)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "on_failure", "attempts"])]
+    pub config: Option<PathBuf>,
+    /// A place to look for releases; may be repeated (stage boot)
+    #[arg(long, value_name = "URL")]
+    pub origin: Vec<String>,
+    /// What follows a failed attempt (stage boot)
+    #[arg(long, value_enum)]
+    pub on_failure: Option<OnFailure>,
+    /// How often to try (stage boot)
+    #[arg(long, value_name = "N")]
+    pub attempts: Option<u64>,
+    /// Where the kernel's package was unpacked: the folder that has lib/modules/VERSION
+    #[arg(long, value_name = "DIR")]
+    pub kernel_root: Option<PathBuf>,
+    /// Modules, or sets of them, to pack with all that they need
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "kernel_root")]
+    pub modules: Vec<String>,
+    /// Time of every file in seconds since 1970
+    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
+    pub mtime: u32,
+    /// Where the initramfs goes
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+    /// Print the result, with a listing, as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was made; `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The file.
+    pub out: PathBuf,
+    /// Its stage.
+    pub stage: StageName,
+    /// Bytes.
+    pub size: usize,
+    /// Bytes that it would have without modules.
+    pub size_without_modules: usize,
+    /// Bytes that it takes in memory once it is unpacked.
+    pub unpacked_size: u64,
+    /// Modules that were asked for and are part of the kernel.
+    pub builtin: Vec<String>,
+    /// Modules that a set wished for and the kernel does not have.
+    pub absent: Vec<String>,
+    /// What is in it.
+    pub listing: Vec<Member>,
+}
+
+/// One file in an initramfs.
+#[derive(Debug, Serialize)]
+pub struct Member {
+    /// Where it stands in the machine, from `/` on.
+    pub path: String,
+    /// `st_mode`: type and permissions.
+    pub mode: u32,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let Command::Initramfs(args) = &args.command;
+    let report = initramfs(args)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print(&report);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the initramfs and writes it.
+///
+/// # Errors
+/// The trust file, the configuration, the program or the modules are not what a machine would take, or the output
+/// exists.
+pub fn initramfs(args: &InitramfsArgs) -> anyhow::Result<Report> {
+    let existing = Existing::from_force(args.force);
+    if existing == Existing::Keep {
+        output::refuse_existing(&args.out)?;
+    }
+    let plan = BootInitramfs {
+        init: args.init.clone(),
+        stage: stage(args)?,
+        kernel_root: args.kernel_root.clone(),
+        modules: args.modules.clone(),
+        keep_compressed: false,
+        extra: Vec::new(),
+        mtime: args.mtime,
+    };
+    let bar = progress::spinner("packing");
+    let built = plan.build()?;
+    let size_without_modules = if plan.modules.is_empty() {
+        built.bytes.len()
+    } else {
+        BootInitramfs { modules: Vec::new(), ..plan }.build()?.bytes.len()
+    };
+    bar.finish_and_clear();
+    output::write(&args.out, &built.bytes, 0o644, existing)?;
+    let Built { bytes, unpacked_size, listing, builtin, absent } = built;
+    let member = |Listed { path, mode, size, .. }| Member { path, mode, size };
+    Ok(Report {
+        out: args.out.clone(),
+        stage: args.stage,
+        size: bytes.len(),
+        size_without_modules,
+        unpacked_size,
+        builtin,
+        absent,
+        listing: listing.into_iter().map(member).collect(),
+    })
+}
+
+fn stage(args: &InitramfsArgs) -> anyhow::Result<Stage> {
+    let options =
+        args.config.is_some() || !args.origin.is_empty() || args.on_failure.is_some() || args.attempts.is_some();
+    match (args.stage, &args.trust) {
+        (StageName::Root, None) if !options => Ok(Stage::Root),
+        (StageName::Root, _) => {
+            let problem = "--trust, --config, --origin, --on-failure and --attempts are for --stage boot only";
+            Err(UsageError(problem.to_owned()).into())
+        }
+        (StageName::Boot, Some(trust)) => Ok(Stage::Boot { trust: read_trust(trust)?, config: configuration(args)? }),
+        // clap's `required_if_eq` has refused this already.
+        (StageName::Boot, None) => Err(UsageError("--stage boot needs --trust".to_owned()).into()),
+    }
+}
+
+fn read_trust(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = output::read_limited(path, LIMITS.trust_bytes as u64)?;
+    Trust::parse(&bytes).with_context(|| path.display().to_string())?;
+    Ok(bytes)
+}
+
+/// The bytes of config.json; nothing if nothing was said, and the machine takes its defaults.
+fn configuration(args: &InitramfsArgs) -> anyhow::Result<Option<Vec<u8>>> {
+    if let Some(path) = &args.config {
+        let bytes = output::read_limited(path, LIMITS.trust_bytes as u64)?;
+        config::check(&bytes).with_context(|| path.display().to_string())?;
+        return Ok(Some(bytes));
+    }
+    if args.origin.is_empty() && args.on_failure.is_none() && args.attempts.is_none() {
+        return Ok(None);
+    }
+    let config = Config { origins: args.origin.clone(), on_failure: args.on_failure, attempts: args.attempts };
+    config.to_json().map(Some).map_err(|error| UsageError(format!("{error:#}")).into())
+}
+
+fn print(report: &Report) {
+    let kib = |bytes: usize| bytes.div_ceil(1024);
+    println!("initramfs    {}", report.out.display());
+    println!("size         {} KiB, {} KiB without modules", kib(report.size), kib(report.size_without_modules));
+    println!("unpacked     {} KiB", report.unpacked_size.div_ceil(1024));
+    println!("members      {} (--json lists them)", report.listing.len());
+    for (what, modules) in [("in the kernel", &report.builtin), ("not there", &report.absent)] {
+        if !modules.is_empty() {
+            println!("{what:12} {}", modules.join(" "));
+        }
+    }
+}
+
+fn after_help() -> String {
+    let mut help = "Sets of modules:\n".to_owned();
+    for Set { name, purpose, .. } in sets::ALL {
+        // Writing to a String cannot fail.
+        let _ = writeln!(help, "  {name:10} {purpose}");
+    }
+    help + "
+Examples:
+  phase image initramfs --stage boot --init init --trust trust.json --origin http://192.0.2.10:8000 \\
+      --kernel-root linux-image-amd64 --modules net,root --out boot.cpio.zst
+  phase image initramfs --stage root --init init --kernel-root linux-image-amd64 --modules root \\
+      --out initramfs.cpio.zst                        # the initramfs of a release"
+}

@@ -1,0 +1,113 @@
+//! `/etc/phase/config.json` of a boot initramfs: made from options, or checked as it is given.
+//!
+//! A machine refuses a configuration that it does not understand, so every rule of docs/formats.md is checked here, where
+//! somebody can still do something about it.
+
+use discover::Origin;
+use serde::Serialize;
+use verify::{Fields, FormatError, ValueError};
+
+/// The schema of this version.
+const SCHEMA: &str = "phase.config/1";
+/// Most origins.
+const ORIGINS: usize = 8;
+/// Most attempts.
+const ATTEMPTS: u64 = 100;
+/// Largest file in bytes.
+const BYTES: usize = 64 << 10;
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
+pub enum OnFailure {
+    /// Try again with growing pauses, then reboot
+    Retry,
+    /// Open the rescue prompt, if the trust file allows it
+    Shell,
+    /// Start the machine again
+    Reboot,
+    /// Switch the machine off
+    PowerOff,
+}
+
+/// The settings of a boot initramfs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "schema", rename = "phase.config/1")]
+pub struct Config {
+    /// Places to look for releases.
+    pub origins: Vec<String>,
+    /// What follows a failed attempt; `retry` if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+    /// How often `retry` tries; 3 if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
+}
+
+impl Config {
+    /// The JSON form, checked.
+    ///
+    /// # Errors
+    /// An origin or number that a machine would refuse.
+    pub fn to_json(&self) -> anyhow::Result<Vec<u8>> {
+        let json = serde_json::to_string_pretty(self)? + "\n";
+        check(json.as_bytes())?;
+        Ok(json.into_bytes())
+    }
+}
+
+/// Checks a configuration against docs/formats.md.
+pub fn check(bytes: &[u8]) -> Result<(), FormatError> {
+    let mut fields = Fields::parse("config", bytes, BYTES)?;
+    fields.schema(SCHEMA)?;
+    let origins = fields.optional("origins", |fields, name| fields.strings(name, 0..=ORIGINS))?;
+    for origin in origins.unwrap_or_default() {
+        Origin::parse(&origin).map_err(|error| fields.wrong("origins", format!("{origin:?}"), error.to_string()))?;
+    }
+    fields.optional("on_failure", Fields::parsed::<OnFailure>)?;
+    fields.optional("attempts", |fields, name| fields.integer(name, 1..=ATTEMPTS))?;
+    fields.finish()
+}
+
+impl std::str::FromStr for OnFailure {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        clap::ValueEnum::from_str(text, false).map_err(|_| ValueError::new(text, "retry, shell, reboot or poweroff"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_passes_the_check() {
+        let origins = vec!["http://192.0.2.10:8000".to_owned()];
+        let config = Config { origins, on_failure: Some(OnFailure::PowerOff), attempts: Some(2) };
+        let json = String::from_utf8(config.to_json().unwrap()).unwrap();
+        assert!(
+            json.contains(r#""schema": "phase.config/1""#) && json.contains(r#""on_failure": "poweroff""#),
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn every_rule_is_checked() {
+        assert_eq!(check(br#"{"schema": "phase.config/1"}"#), Ok(()));
+        for (fields, says) in [
+            (r#""origins": ["ftp://a"]"#, "ftp://a"),
+            (r#""origins": "http://a""#, "origins"),
+            (r#""on_failure": "panic""#, "retry, shell, reboot or poweroff"),
+            (r#""attempts": 0"#, "attempts"),
+            (r#""attempts": 101"#, "attempts"),
+            (r#""trust": "/x""#, "trust"),
+        ] {
+            let message =
+                check(format!(r#"{{"schema": "phase.config/1", {fields}}}"#).as_bytes()).unwrap_err().to_string();
+            assert!(message.contains(says), "{message}");
+        }
+        assert!(check(br#"{"schema": "phase.config/2"}"#).unwrap_err().to_string().contains("phase.config/2"));
+    }
+}

@@ -1,0 +1,168 @@
+//! Keys, trust files and signatures, against OpenSSL.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use crate::common::{command, directory, fails, json, key, keys_and_trust, phase, program, succeeds, text};
+use verify::{Envelope, Manifest, Trust};
+
+const MANIFEST: &str = r#"{"schema": "phase.boot/1", "channel": "demo", "arch": "x86_64", "version": 7, "min_epoch": 1,
+  "issued": "2026-11-20T12:00:00Z", "expires": "2027-11-20T12:00:00Z", "cmdline": "", "init": "/sbin/init",
+  "handoff": ["direct"], "rootfs": {"name": "root.squashfs", "size": 1,
+  "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}}"#;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_private_key_is_readable_by_its_owner_alone_and_by_openssl() {
+    let home = directory();
+    let report = json(home.path(), &["keygen", "--out", "keys/release", "--no-passphrase", "--json"]);
+    assert_eq!(mode(&home.path().join("keys/release")), 0o600);
+    assert_eq!(mode(&home.path().join("keys")), 0o700);
+    // The public key that OpenSSL derives from the private one is the file that was written beside it.
+    let derived = program(home.path(), "openssl", &["pkey", "-in", "keys/release", "-pubout"]);
+    assert_eq!(text(&derived), fs::read_to_string(home.path().join("keys/release.pub")).unwrap());
+    // The last 32 bytes of the DER are the raw key (RFC 8410), whose digest is the id.
+    let der = program(home.path(), "openssl", &["pkey", "-pubin", "-in", "keys/release.pub", "-outform", "DER"]);
+    let id = verify::KeyId::of(der[der.len() - 32..].try_into().unwrap());
+    assert_eq!(report["key_id"], id.to_string());
+}
+
+#[test]
+fn an_existing_key_is_never_overwritten() {
+    let home = directory();
+    key(home.path(), "release");
+    let before = fs::read(home.path().join("release")).unwrap();
+    let error = fails(home.path(), &["keygen", "--out", "release", "--no-passphrase"], 1);
+    assert!(error.contains("release exists already"), "{error}");
+    assert_eq!(fs::read(home.path().join("release")).unwrap(), before);
+    // A public key alone stops it as well, before a private key is written.
+    fs::remove_file(home.path().join("release")).unwrap();
+    fails(home.path(), &["keygen", "--out", "release", "--no-passphrase"], 1);
+    assert!(!home.path().join("release").exists());
+}
+
+#[test]
+fn a_passphrase_encrypts_the_key_for_us_and_for_openssl() {
+    let home = directory();
+    let with = |passphrase: &str, arguments: &[&str]| {
+        command(home.path(), arguments).env("PHASE_PASSPHRASE", passphrase).output().unwrap()
+    };
+    assert!(with("correct horse", &["keygen", "--out", "release"]).status.success());
+    let pem = fs::read_to_string(home.path().join("release")).unwrap();
+    assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{pem}");
+    let openssl = ["pkey", "-in", "release", "-passin", "pass:correct horse", "-pubout"];
+    let derived = program(home.path(), "openssl", &openssl);
+    assert_eq!(derived, fs::read(home.path().join("release.pub")).unwrap());
+
+    fs::write(home.path().join("manifest.json"), MANIFEST).unwrap();
+    let sign = ["sign", "--key", "release", "manifest.json", "--out", "manifest.dsse.json"];
+    let wrong = with("wrong", &sign);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("does not open with this passphrase"), "{}", text(&wrong.stderr));
+    let nobody = fails(home.path(), &sign, 1);
+    assert!(nobody.contains("PHASE_PASSPHRASE"), "{nobody}");
+    assert!(!home.path().join("manifest.dsse.json").exists());
+    assert!(with("correct horse", &sign).status.success());
+}
+
+#[test]
+fn openssl_keys_and_signatures_are_interchangeable() {
+    let home = directory();
+    program(home.path(), "openssl", &["genpkey", "-algorithm", "ed25519", "-out", "release"]);
+    program(home.path(), "openssl", &["pkey", "-in", "release", "-pubout", "-out", "release.pub"]);
+    fs::write(home.path().join("manifest.json"), MANIFEST).unwrap();
+    succeeds(home.path(), &["sign", "--key", "release", "manifest.json", "--out", "manifest.dsse.json"]);
+
+    let envelope = Envelope::parse(&fs::read(home.path().join("manifest.dsse.json")).unwrap()).unwrap();
+    assert_eq!(envelope.payload, MANIFEST.as_bytes(), "the exact bytes are signed");
+    fs::write(home.path().join("pae"), envelope.pae()).unwrap();
+    fs::write(home.path().join("sig"), envelope.signatures[0].sig).unwrap();
+    let verify = ["pkeyutl", "-verify", "-pubin", "-inkey", "release.pub", "-rawin", "-in", "pae", "-sigfile", "sig"];
+    assert!(text(&program(home.path(), "openssl", &verify)).contains("Verified Successfully"));
+}
+
+#[test]
+fn signatures_are_added_in_place_and_replaced() {
+    let home = directory();
+    key(home.path(), "one");
+    key(home.path(), "two");
+    fs::write(home.path().join("manifest.json"), MANIFEST).unwrap();
+    succeeds(home.path(), &["sign", "--key", "one", "manifest.json", "--out", "e.json"]);
+    for _ in 0..2 {
+        succeeds(home.path(), &["sign", "--key", "two", "--add", "e.json"]);
+    }
+    let envelope = Envelope::parse(&fs::read(home.path().join("e.json")).unwrap()).unwrap();
+    assert_eq!(envelope.signatures.len(), 2);
+
+    let trust = ["trust", "init", "--channel", "demo", "--root-key", "one.pub", "--out", "trust.json"];
+    let release = ["--release-key", "one.pub", "two.pub", "--release-threshold", "2"];
+    succeeds(home.path(), &[&trust[..], &release[..]].concat());
+    let trust = Trust::parse(&fs::read(home.path().join("trust.json")).unwrap()).unwrap();
+    assert_eq!(trust.roles.release.signers(&envelope).valid.len(), 2);
+    assert_eq!(trust.roles.release.keys()[1].name(), "two");
+}
+
+#[test]
+fn what_no_machine_would_accept_is_not_signed() {
+    let home = directory();
+    key(home.path(), "release");
+    fs::write(home.path().join("manifest.json"), MANIFEST.replace("\"direct\"", "\"direkt\"")).unwrap();
+    let error = fails(home.path(), &["sign", "--key", "release", "manifest.json", "--out", "e.json"], 1);
+    assert!(error.contains("direkt") && error.contains("kexec, direct or foreign"), "{error}");
+    assert!(!home.path().join("e.json").exists());
+    assert!(Manifest::parse(MANIFEST.as_bytes()).is_ok(), "the test's own manifest");
+}
+
+#[test]
+fn outputs_are_kept_unless_forced() {
+    let home = directory();
+    keys_and_trust(home.path());
+    fs::write(home.path().join("manifest.json"), MANIFEST).unwrap();
+    let sign = ["sign", "--key", "release", "manifest.json", "--out", "trust.json"];
+    let error = fails(home.path(), &sign, 1);
+    assert!(error.contains("trust.json exists already"), "{error}");
+    succeeds(home.path(), &[&sign[..], &["--force"]].concat());
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let home = directory();
+    key(home.path(), "release");
+    for arguments in [
+        &["keygen"][..],
+        &["no-such-command"],
+        &["sign", "--key", "release", "manifest.json"],
+        &["sign", "--key", "release", "--add", "e.json", "manifest.json", "--out", "x"],
+        &[
+            "trust",
+            "init",
+            "--channel",
+            "No",
+            "--root-key",
+            "release.pub",
+            "--release-key",
+            "release.pub",
+            "--out",
+            "t",
+        ],
+    ] {
+        fails(home.path(), arguments, 2);
+    }
+    let trust = ["trust", "init", "--channel", "demo", "--root-key", "release.pub", "--release-key", "release.pub"];
+    let error = fails(home.path(), &[&trust[..], &["--release-threshold", "2", "--out", "t"]].concat(), 2);
+    assert!(error.contains("a threshold of 2 for 1 keys"), "{error}");
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let home = directory();
+    for command in
+        [&["keygen"][..], &["trust", "init"], &["sign"], &["publish"], &["serve"], &["image", "initramfs"], &["size"]]
+    {
+        let output = phase(home.path(), &[command, &["--help"]].concat());
+        assert!(output.status.success());
+        assert!(text(&output.stdout).contains("Example"), "{command:?}: {}", text(&output.stdout));
+    }
+}
