@@ -59,9 +59,3 @@ pub const LIMITS: Limits = Limits {
     validity_days: 400,
     validity_days_max: 3660,
 };
-
-impl Default for Limits {
-    fn default() -> Self {
-        LIMITS
-    }
-}

@@ -101,6 +101,22 @@ fn the_second_form_of_a_signature_is_refused() {
 }
 
 #[test]
+fn a_signature_with_a_point_of_small_order_is_refused() {
+    // Made by key 1 over "message" with R the neutral element and S = H(R, A, M) * a: the equation of RFC 8032 holds,
+    // so only a strict verification refuses it.
+    let sig = hex(
+        "010000000000000000000000000000000000000000000000000000000000000095c0fdcc54fccad1f2b8bc9b96aa6837c82f86349e6576ad29ca3ece7b7ea905",
+    );
+    let lenient = ed25519_dalek::Verifier::verify(
+        &key(1).verifying_key(),
+        b"message",
+        &ed25519_dalek::Signature::from_bytes(&sig),
+    );
+    assert!(lenient.is_ok(), "tests nothing");
+    assert!(!public(1).verifies(b"message", &sig));
+}
+
+#[test]
 fn keys_of_small_order_are_refused() {
     for point in [
         "0100000000000000000000000000000000000000000000000000000000000000",
