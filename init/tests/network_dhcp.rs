@@ -1,7 +1,11 @@
 //! `network` against a real dnsmasq: a veth pair joins the namespace of the test, where `init`'s code runs as on a machine,
 //! with the namespace of the server. Needs `unshare`, `nsenter`, `ip` and `dnsmasq`; without them the tests fail and say so.
 
+// Helpers of tests panic too; clippy.toml only knows the test functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -36,8 +40,8 @@ struct Helper(Child);
 
 impl Helper {
     fn start(command: &mut Command) -> Self {
-        let program = command.get_program().to_owned();
-        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{program:?} does not start: {error}")))
+        let program = command.get_program().display().to_string();
+        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{program} does not start: {error}")))
     }
 }
 
@@ -106,6 +110,8 @@ impl Server {
     }
 
     fn serve(&mut self, directory: &Path, options: &[&str]) {
+        // Where it is missing, that is said, not that nobody answers.
+        run(Command::new("dnsmasq").arg("--version"));
         let mut command = self.command("dnsmasq");
         command
             .args(["--no-daemon", "--conf-file=/dev/null", "--user=root", "--port=0", "--no-ping", "--log-dhcp"])
@@ -175,7 +181,7 @@ fn a_lease_is_put_into_force_and_a_dead_interface_costs_nothing() {
     assert_eq!(connection.interface, "eth0");
     assert!(connection.address.starts_with("10.77.0.5") && connection.address.ends_with("/24"), "{connection:?}");
     assert_eq!(connection.router, Some("10.77.0.1".parse().unwrap()));
-    assert_eq!(connection.dns, ["10.77.0.53", "10.77.0.54"].map(|server| server.parse().unwrap()));
+    assert_eq!(connection.dns, ["10.77.0.53", "10.77.0.54"].map(|server| server.parse::<IpAddr>().unwrap()));
     let address = ip("-4 -o address show dev eth0");
     assert!(address.contains(&format!("inet {}", connection.address)), "{address}");
     let route = ip("-4 route show default");
@@ -251,7 +257,7 @@ fn router_advertisements_are_enough() {
     let connection = machine.up(&Settings { ipv6_grace: Duration::from_millis(500), ..machine.settings() });
     assert!(connection.address.starts_with("fd00:77::") && connection.address.ends_with("/64"), "{connection:?}");
     assert!(connection.router.is_some_and(|router| router.to_string().starts_with("fe80::")), "{connection:?}");
-    assert_eq!(connection.dns, ["fd00:77::53".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(connection.dns, ["fd00:77::53".parse::<IpAddr>().unwrap()]);
     assert!(machine.resolver().contains("nameserver fd00:77::53\n"), "{}", machine.resolver());
 }
 

@@ -11,7 +11,7 @@ const NETLINK_HEADER: usize = 16;
 const USER_OPTION_HEADER: usize = 16;
 /// `AF_INET6`.
 const INET6: u8 = 10;
-/// ICMPv6 type of a router advertisement.
+/// `ICMPv6` type of a router advertisement.
 const ROUTER_ADVERTISEMENT: u8 = 134;
 /// Neighbour discovery option: recursive DNS servers.
 const RDNSS: u8 = 25;
@@ -73,7 +73,9 @@ mod tests {
 
     fn option(lifetime: u8, servers: &[Ipv6Addr]) -> Vec<u8> {
         let mut bytes = vec![RDNSS, u8::try_from(1 + 2 * servers.len()).unwrap(), 0, 0, 0, 0, 0, lifetime];
-        servers.iter().for_each(|server| bytes.extend_from_slice(&server.octets()));
+        for server in servers {
+            bytes.extend_from_slice(&server.octets());
+        }
         bytes
     }
 

@@ -43,8 +43,7 @@ impl Attempt {
         matches!(self.progress, Progress::Asking(..))
     }
 
-    /// Takes what came in and does what is due. `begun` is when the clock of the clients began. Ends with a lease or with
-    /// [`Progress::Failed`], or goes on.
+    /// Takes what came in and does what is due. Ends with a lease or with [`Progress::Failed`], or goes on.
     pub(super) fn advance(&mut self, now: Duration, jitter: u32) -> Option<Lease> {
         let Progress::Asking(client, port, due) = &mut self.progress else { return None };
         let mut payloads = 0;
@@ -70,9 +69,7 @@ impl Attempt {
                     return None;
                 }
             }
-            if received.is_none() {
-                return None;
-            }
+            received.as_ref()?;
             payloads += 1;
         }
     }

@@ -24,7 +24,7 @@ const SCOPE_UNIVERSE: u8 = 0;
 const UNICAST: u8 = 1;
 /// `RTNH_F_ONLINK`: the router is on the link, whatever the address says.
 const ON_LINK: u32 = 4;
-/// linux/if_addr.h: addresses that cannot be used (duplicate, deprecated, not yet proved to be ours).
+/// `linux/if_addr.h`: addresses that cannot be used (duplicate, deprecated, not yet proved to be ours).
 const UNUSABLE: u32 = 0x08 | 0x20 | 0x40;
 
 /// Multicast groups of [`Notices`]: links (1), IPv6 addresses (9), neighbour discovery options (20), one bit each.
@@ -85,8 +85,7 @@ impl Kernel {
 
     /// Gives an interface an address; that it has it already is no error.
     pub(super) fn add_address(&mut self, interface: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
-        let header =
-            Ifaddrmsg { ifa_family: INET, ifa_prefixlen: prefix, ifa_index: interface, ..Default::default() };
+        let header = Ifaddrmsg { ifa_family: INET, ifa_prefixlen: prefix, ifa_index: interface, ..Default::default() };
         let mut request = rt_addr::Request::new().set_create().set_replace().op_newaddr_do(&header);
         let address = IpAddr::V4(address);
         request.encode().push_local(address).push_address(address);

@@ -2,13 +2,14 @@
 
 use discover::dhcp::Lease;
 
-/// The kernel's number for Ethernet (`ARPHRD_ETHER`, linux/if_arp.h); wireless and virtual cards have it too.
+/// The kernel's number for Ethernet (`ARPHRD_ETHER`, `linux/if_arp.h`); wireless and virtual cards have it too.
 const ETHERNET: u16 = 1;
 /// Interface flags of linux/if.h.
 pub(super) const UP: u32 = 1;
 const LOOPBACK: u32 = 1 << 3;
 const RUNNING: u32 = 1 << 6;
 const NO_ARP: u32 = 1 << 7;
+const LOWER_UP: u32 = 1 << 16;
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +40,13 @@ impl Link {
         self.flags & UP != 0
     }
 
-    /// Whether it is switched on and has a carrier, so that frames go out.
+    /// Whether it is switched on, has a carrier, and frames go out.
+    ///
+    /// Both flags are needed: `RUNNING` also stands while the kernel does not know yet, and `LOWER_UP` comes a moment
+    /// before the queue is open.
     pub(super) fn is_running(&self) -> bool {
-        self.is_up() && self.flags & RUNNING != 0
+        let wanted = UP | RUNNING | LOWER_UP;
+        self.flags & wanted == wanted
     }
 
     /// Whether `down` has to do with it.
@@ -63,7 +68,14 @@ mod tests {
     use super::*;
 
     fn link() -> Link {
-        Link { index: 2, name: "eth0".to_owned(), kind: ETHERNET, flags: 0, hardware: vec![2, 0, 0, 0, 0, 1], mtu: 1500 }
+        Link {
+            index: 2,
+            name: "eth0".to_owned(),
+            kind: ETHERNET,
+            flags: 0,
+            hardware: vec![2, 0, 0, 0, 0, 1],
+            mtu: 1500,
+        }
     }
 
     #[test]
@@ -76,10 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn running_needs_both() {
-        assert!(!Link { flags: RUNNING, ..link() }.is_running());
-        assert!(!Link { flags: UP, ..link() }.is_running());
-        assert!(Link { flags: UP | RUNNING, ..link() }.is_running());
+    fn running_needs_all_three() {
+        for flags in [UP | RUNNING, UP | LOWER_UP, RUNNING | LOWER_UP] {
+            assert!(!Link { flags, ..link() }.is_running(), "{flags:#x}");
+        }
+        assert!(Link { flags: UP | RUNNING | LOWER_UP, ..link() }.is_running());
     }
 
     #[test]

@@ -12,9 +12,9 @@ use rustix::net::{
 use crate::sys::packet::ipv4_broadcast;
 
 /// Bytes of an IPv4 header without options.
-const IP_BYTES: usize = 20;
+const IP_BYTES: u16 = 20;
 /// Bytes of a UDP header.
-const UDP_BYTES: usize = 8;
+const UDP_BYTES: u16 = 8;
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 /// Longest packet that is read; a longer one is no DHCP message for us.
@@ -72,8 +72,8 @@ impl AsFd for Port {
 /// Wraps a payload: from nobody (0.0.0.0) to everybody (255.255.255.255).
 fn broadcast(payload: &[u8]) -> Vec<u8> {
     // A DHCP message of ours has a few hundred bytes.
-    let udp_length = u16::try_from(UDP_BYTES + payload.len()).unwrap_or(u16::MAX);
-    let ip_length = udp_length.saturating_add(IP_BYTES as u16);
+    let udp_length = u16::try_from(payload.len()).unwrap_or(u16::MAX).saturating_add(UDP_BYTES);
+    let ip_length = udp_length.saturating_add(IP_BYTES);
     let mut packet = Vec::with_capacity(usize::from(ip_length));
     packet.extend_from_slice(&[0x45, 0]); // version 4, five words of header; no type of service
     packet.extend_from_slice(&ip_length.to_be_bytes());
@@ -96,7 +96,7 @@ fn broadcast(payload: &[u8]) -> Vec<u8> {
 fn payload_of(packet: &[u8]) -> Option<&[u8]> {
     let first = *packet.first()?;
     let header = usize::from(first & 0x0f) * 4;
-    if first >> 4 != 4 || header < IP_BYTES || packet.len() < header + UDP_BYTES {
+    if first >> 4 != 4 || header < usize::from(IP_BYTES) || packet.len() < header + usize::from(UDP_BYTES) {
         return None;
     }
     let number = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
@@ -113,15 +113,17 @@ fn payload_of(packet: &[u8]) -> Option<&[u8]> {
     if end > total {
         return None;
     }
-    packet.get(header + UDP_BYTES..end)
+    packet.get(header + usize::from(UDP_BYTES)..end)
 }
 
 /// RFC 1071, over a whole number of 16-bit words.
 fn checksum(bytes: &[u8]) -> u16 {
-    let sum: u32 = bytes.as_chunks::<2>().0.iter().map(|&pair| u32::from(u16::from_be_bytes(pair))).sum();
-    // At most 30 words, so that two folds are enough.
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !(((folded & 0xffff) + (folded >> 16)) as u16)
+    let words = bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_be_bytes(pair));
+    // The carry comes back in at the other end.
+    !words.fold(0u16, |sum, word| {
+        let (sum, carry) = sum.overflowing_add(word);
+        sum + u16::from(carry)
+    })
 }
 
 #[cfg(test)]

@@ -2,16 +2,19 @@
 
 use std::mem::size_of;
 
-use rustix::net::SocketAddrAny;
 use rustix::net::addr::SocketAddrLen;
+use rustix::net::{AddressFamily, SocketAddrAny};
 
 /// IPv4 in an Ethernet frame (`ETH_P_IP`).
 const ETHERTYPE_IPV4: u16 = 0x0800;
+/// Bytes of an address.
+#[expect(clippy::cast_possible_truncation, reason = "it is 20")]
+const LENGTH: SocketAddrLen = size_of::<libc::sockaddr_ll>() as SocketAddrLen;
 
 /// Everybody on one interface, as far as they speak IPv4: the address to bind to and to send to.
 pub fn ipv4_broadcast(interface: u32) -> SocketAddrAny {
     let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET.unsigned_abs() as u16,
+        sll_family: AddressFamily::PACKET.as_raw(),
         sll_protocol: ETHERTYPE_IPV4.to_be(),
         sll_ifindex: interface.cast_signed(),
         sll_hatype: 0,
@@ -19,7 +22,7 @@ pub fn ipv4_broadcast(interface: u32) -> SocketAddrAny {
         sll_halen: 6,
         sll_addr: [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0],
     };
-    // SAFETY: `read` copies `size_of::<sockaddr_ll>()` bytes from a live `sockaddr_ll`, whose every byte is initialised
+    // SAFETY: `read` copies `LENGTH` bytes from a live `sockaddr_ll`, whose every byte is initialised
     // (it has no padding) and which is not longer than a `sockaddr_storage`.
-    unsafe { SocketAddrAny::read((&raw const address).cast(), size_of::<libc::sockaddr_ll>() as SocketAddrLen) }
+    unsafe { SocketAddrAny::read((&raw const address).cast(), LENGTH) }
 }
