@@ -13,9 +13,11 @@ const EXAMPLES: &str = "\
 From nothing to a served release:
   phase keygen --out keys/root
   phase keygen --out keys/release
-  phase trust init --channel demo --root-key keys/root.pub --release-key keys/release.pub --out trust.json
-  phase publish --tree tree --channel demo --arch x86_64 --version 1 --key keys/release --trust trust.json \\
-      --kernel vmlinuz --initramfs initramfs.zst --rootfs root.squashfs --cmdline 'console=ttyS0 quiet'
+  phase trust init --channel demo --root-key keys/root.pub \\
+      --release-key keys/release.pub --out trust.json
+  phase publish --tree tree --channel demo --version 1 --key keys/release \\
+      --trust trust.json --kernel vmlinuz --initramfs initramfs.zst \\
+      --rootfs root.squashfs --cmdline 'console=ttyS0 quiet'
   phase serve --tree tree --listen 0.0.0.0:8000
 
 Exit status: 0 done, 1 failed, 2 wrong usage.";

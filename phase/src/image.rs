@@ -233,8 +233,9 @@ fn after_help() -> String {
     }
     help + "
 Examples:
-  phase image initramfs --stage boot --init init --trust trust.json --origin http://192.0.2.10:8000 \\
-      --kernel-root linux-image-amd64 --modules net,root --out boot.cpio.zst
-  phase image initramfs --stage root --init init --kernel-root linux-image-amd64 --modules root \\
-      --out initramfs.cpio.zst                        # the initramfs of a release"
+  phase image initramfs --stage boot --init init --trust trust.json \\
+      --origin http://192.0.2.10:8000 --kernel-root linux-image-amd64 \\
+      --modules net,root --out boot.cpio.zst
+  phase image initramfs --stage root --init init --modules root \\
+      --kernel-root linux-image-amd64 --out initramfs.cpio.zst"
 }

@@ -16,7 +16,7 @@ use ed25519_dalek::{
 };
 use pkcs8::{
     EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef,
-    der::asn1::OctetString,
+    der::{asn1::OctetString, zeroize::Zeroizing},
     pkcs5::{EncryptionScheme, pbes2, scrypt},
 };
 use verify::KeyId;
@@ -41,8 +41,8 @@ pub struct PrivateKey(SigningKey);
 impl PrivateKey {
     /// A new key from the kernel's random numbers.
     pub fn generate() -> anyhow::Result<Self> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).context("the kernel gave no random numbers")?;
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut_slice()).context("the kernel gave no random numbers")?;
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
@@ -52,7 +52,7 @@ impl PrivateKey {
     /// The file is not a PKCS#8 PEM of an Ed25519 key, or the passphrase is missing or wrong.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
-        let bytes = output::read_limited(path, KEY_FILE_LIMIT)?;
+        let bytes = Zeroizing::new(output::read_limited(path, KEY_FILE_LIMIT)?);
         let text = str::from_utf8(&bytes).with_context(|| format!("{name} is not a PEM file"))?;
         let (label, document) = SecretDocument::from_pem(text)
             .map_err(|error| anyhow::anyhow!("{name} is not a PEM file with a private key: {error}"))?;
@@ -70,7 +70,7 @@ impl PrivateKey {
     }
 
     /// The key file's text, encrypted if a passphrase is given.
-    pub fn to_pem(&self, passphrase: Option<&str>) -> anyhow::Result<String> {
+    pub fn to_pem(&self, passphrase: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
         // Without the public key, which makes it version 1: OpenSSL before 3.5 does not read version 2.
         let plain = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None }
             .to_pkcs8_der()
@@ -79,10 +79,9 @@ impl PrivateKey {
             None => (PrivateKeyInfoRef::PEM_LABEL, plain),
             Some(passphrase) => (EncryptedPrivateKeyInfoRef::PEM_LABEL, encrypt(&plain, passphrase)?),
         };
-        let text = document
+        document
             .to_pem(label, LineEnding::LF)
-            .map_err(|error| anyhow::anyhow!("cannot encode the private key: {error}"))?;
-        Ok(text.as_str().to_owned())
+            .map_err(|error| anyhow::anyhow!("cannot encode the private key: {error}"))
     }
 
     /// The public half.
@@ -141,7 +140,7 @@ impl PublicKey {
 }
 
 /// The passphrase of an existing key: from the environment, else asked once on the terminal.
-fn passphrase(prompt: &str) -> anyhow::Result<String> {
+fn passphrase(prompt: &str) -> anyhow::Result<Zeroizing<String>> {
     match from_environment()? {
         Some(passphrase) => Ok(passphrase),
         None => ask(prompt),
@@ -152,7 +151,7 @@ fn passphrase(prompt: &str) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// No terminal, an empty passphrase, or two that differ.
-pub fn new_passphrase(name: &Path) -> anyhow::Result<String> {
+pub fn new_passphrase(name: &Path) -> anyhow::Result<Zeroizing<String>> {
     if let Some(passphrase) = from_environment()? {
         return Ok(passphrase);
     }
@@ -163,20 +162,20 @@ pub fn new_passphrase(name: &Path) -> anyhow::Result<String> {
     Ok(first)
 }
 
-fn from_environment() -> anyhow::Result<Option<String>> {
+fn from_environment() -> anyhow::Result<Option<Zeroizing<String>>> {
     match env::var(PASSPHRASE_VARIABLE) {
         Ok(value) if value.is_empty() => bail!("{PASSPHRASE_VARIABLE} is set but empty"),
-        Ok(value) => Ok(Some(value)),
+        Ok(value) => Ok(Some(Zeroizing::new(value))),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(error) => Err(error).context(PASSPHRASE_VARIABLE),
     }
 }
 
-fn ask(prompt: &str) -> anyhow::Result<String> {
+fn ask(prompt: &str) -> anyhow::Result<Zeroizing<String>> {
     if !std::io::stdin().is_terminal() {
         bail!("a passphrase is needed and there is no terminal to ask on; set {PASSPHRASE_VARIABLE}");
     }
-    rpassword::prompt_password(prompt).context("cannot read the passphrase from the terminal")
+    rpassword::prompt_password(prompt).map(Zeroizing::new).context("cannot read the passphrase from the terminal")
 }
 
 fn parse(der: &[u8]) -> anyhow::Result<PrivateKey> {

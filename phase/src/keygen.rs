@@ -14,12 +14,13 @@ use crate::{
 /// Makes an Ed25519 key pair: NAME (private, mode 0600) and NAME.pub.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The passphrase is asked twice on the terminal; scripts set PHASE_PASSPHRASE. Existing files are never overwritten.
+The passphrase is asked twice on the terminal; scripts set PHASE_PASSPHRASE. \
+Existing files are never overwritten.
 
 Examples:
   phase keygen --out keys/release
   PHASE_PASSPHRASE=... phase keygen --out keys/release --json
-  openssl pkey -in keys/release -text        # the files are PKCS#8 and SPKI PEM")]
+  openssl pkey -in keys/release -text     # the files are PKCS#8 and SPKI PEM")]
 pub struct Args {
     /// Where the private key goes; the public key gets the same name with `.pub`. A missing directory is made (0700)
     #[arg(long, value_name = "DIR/NAME")]
@@ -49,7 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let passphrase = if args.no_passphrase { None } else { Some(key::new_passphrase(&args.out)?) };
     let key = PrivateKey::generate()?;
     make_directory(&args.out)?;
-    output::write(&args.out, key.to_pem(passphrase.as_deref())?.as_bytes(), 0o600, Existing::Keep)?;
+    output::write(&args.out, key.to_pem(passphrase.as_deref().map(String::as_str))?.as_bytes(), 0o600, Existing::Keep)?;
     output::write(&public_path, key.public().to_pem()?.as_bytes(), 0o644, Existing::Keep)?;
     let report = Report { private: &args.out, public: &public_path, key_id: key.public().id() };
     if args.json {

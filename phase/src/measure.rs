@@ -1,6 +1,7 @@
-//! What the real files of a release say about the memory that they need: the numbers that `init` checks RAM against.
+//! What the real files of a release say of themselves: the memory that they need, which `init` checks RAM against, and
+//! that they are what they should be.
 
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, ensure};
 use initramfs::pack::{self, kernel::KernelInfo};
@@ -18,6 +19,23 @@ pub fn init_size(kernel: &Path, arch: Arch) -> anyhow::Result<u64> {
     let seen = info.arch.as_str();
     ensure!(seen == arch.as_str(), "{} is a kernel for {seen}, wanted one for {arch}", kernel.display());
     Ok(info.init_size)
+}
+
+/// Checks that a file begins as a squashfs does and is not cut short, by its superblock (version 4.0, Linux's
+/// `fs/squashfs/squashfs_fs.h`): magic at offset 0, `bytes_used` at 40.
+///
+/// # Errors
+/// Another kind of file, or fewer bytes than the superblock says.
+pub fn check_squashfs(path: &Path) -> anyhow::Result<()> {
+    let context = || format!("cannot read {}", path.display());
+    let mut superblock = Vec::new();
+    let mut file = File::open(path).with_context(context)?;
+    let size = file.metadata().with_context(context)?.len();
+    file.by_ref().take(48).read_to_end(&mut superblock).with_context(context)?;
+    ensure!(superblock.starts_with(b"hsqs"), "{} is not a squashfs: it does not begin with \"hsqs\"", path.display());
+    let used = superblock.get(40..48).and_then(|field| field.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes);
+    ensure!(used <= size, "{} has {size} bytes, fewer than its squashfs has: {used}", path.display());
+    Ok(())
 }
 
 /// How much memory an initramfs takes once it is unpacked, in bytes.

@@ -21,15 +21,17 @@ use crate::{
 /// Signs a release and publishes it in a tree that any static web server can carry.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The tree gets <channel>/<arch>/manifest.dsse.json and blobs/sha256/<digest>. Blobs are written first and the envelope
-last, each by rename, so the tree may be served while this runs. --prune removes blobs that a slow machine may still be
-downloading.
+The tree gets <channel>/<arch>/manifest.dsse.json and blobs/sha256/<digest>. Blobs are written first and the \
+envelope last, each by rename, so the tree may be served while this runs. --prune removes blobs that a slow machine \
+may still be downloading.
 
 Examples:
-  phase publish --tree tree --channel demo --version 7 --key keys/release --trust trust.json \\
-      --kernel vmlinuz --initramfs initramfs.zst --rootfs root.squashfs \\
-      --cmdline 'console=ttyS0 quiet' --handoff kexec,direct
-  phase publish --tree tree --channel demo --version 8 --key keys/release --handoff direct --rootfs root.squashfs")]
+  phase publish --tree tree --channel demo --version 7 --key keys/release \\
+      --trust trust.json --kernel vmlinuz --initramfs initramfs.zst \\
+      --rootfs root.squashfs --cmdline 'console=ttyS0 quiet' \\
+      --handoff kexec,direct
+  phase publish --tree tree --channel demo --version 8 --key keys/release \\
+      --handoff direct --rootfs root.squashfs")]
 pub struct Args {
     /// The tree; made if it is not there
     #[arg(long, value_name = "DIR")]
@@ -206,7 +208,7 @@ fn draft(args: &Args) -> anyhow::Result<Manifest> {
             (Some(kernel), Some(initramfs)) => Some(boot_files(kernel, initramfs, args.arch)?),
             _ => None,
         },
-        rootfs: args.rootfs.as_deref().map(artifact).transpose()?,
+        rootfs: args.rootfs.as_deref().map(rootfs).transpose()?,
     })
 }
 
@@ -215,6 +217,11 @@ fn boot_files(kernel: &Path, initramfs: &Path, arch: Arch) -> anyhow::Result<Boo
         kernel: Kernel { artifact: artifact(kernel)?, init_size: measure::init_size(kernel, arch)? },
         initramfs: Initramfs { artifact: artifact(initramfs)?, unpacked_size: measure::unpacked_size(initramfs)? },
     })
+}
+
+fn rootfs(path: &Path) -> anyhow::Result<Artifact> {
+    measure::check_squashfs(path)?;
+    artifact(path)
 }
 
 fn artifact(path: &Path) -> anyhow::Result<Artifact> {
@@ -274,7 +281,7 @@ fn print(report: &Report) {
     println!("manifest     sha256 {}, until {}", report.manifest_sha256, report.expires);
     for blob in &report.blobs {
         let kept = if blob.kept { ", was there" } else { "" };
-        println!("{:12} {} ({} bytes{kept})", blob.name, blob.sha256, blob.size);
+        println!("             {} {} ({} bytes{kept})", blob.sha256, blob.name, blob.size);
     }
     for id in &report.key_ids {
         println!("signed by    {id}");

@@ -20,7 +20,7 @@ Scripts give the passphrase in PHASE_PASSPHRASE. A key that has signed already r
 
 Examples:
   phase sign --key keys/release manifest.json --out manifest.dsse.json
-  phase sign --key keys/second --add manifest.dsse.json          # in place")]
+  phase sign --key keys/second --add manifest.dsse.json        # in place")]
 pub struct Args {
     /// Private keys to sign with
     #[arg(long, value_name = "KEY", required = true)]

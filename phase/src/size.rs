@@ -23,8 +23,8 @@ const SAMPLE_KEY: &[u8; 32] = b"\xd7\x5a\x98\x01\x82\xb1\x0a\xb7\xd5\x4b\xfe\xd3
 /// Measures the boot initramfs without modules; exit status 1 if it is over the limit.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The initramfs has init, a trust file with one key for each role and a configuration with one origin, packed with zstd
-level 19, as `phase image initramfs` packs it.
+The initramfs has init, a trust file with one key for each role and a configuration with one origin, packed as \
+`phase image initramfs` packs it: zstd, level 19.
 
 Example:
   phase size --init target/x86_64-unknown-linux-musl/release/init")]

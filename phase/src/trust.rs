@@ -29,13 +29,15 @@ enum Command {
 /// Writes the first trust file (epoch 1) of a channel.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The root role signs later trust files, the release role signs manifests. A key should hold one role only, and the root
-keys belong offline. A key's name in the file is the name of its .pub file.
+The root role signs later trust files, the release role signs manifests. A key should hold one role only, and the \
+root keys belong offline. A key's name in the file is the name of its .pub file.
 
 Examples:
-  phase trust init --channel demo --root-key keys/root.pub --release-key keys/release.pub --out trust.json
+  phase trust init --channel demo --root-key keys/root.pub \\
+      --release-key keys/release.pub --out trust.json
   phase trust init --channel prod --root-key a.pub b.pub c.pub --root-threshold 2 \\
-      --release-key ci.pub human.pub --release-threshold 2 --max-validity-days 30 --out trust.json")]
+      --release-key ci.pub human.pub --release-threshold 2 \\
+      --max-validity-days 30 --out trust.json")]
 pub struct InitArgs {
     /// The only channel whose releases are accepted
     #[arg(long)]

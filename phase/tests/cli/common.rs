@@ -74,7 +74,15 @@ pub(crate) fn keys_and_trust(directory: &Path) {
 pub(crate) fn release_files(directory: &Path) {
     fs::write(directory.join("vmlinuz"), kernel(0x0020_f000)).unwrap();
     fs::write(directory.join("initramfs.cpio"), initramfs(&[("init", &[7; 5000])])).unwrap();
-    fs::write(directory.join("root.squashfs"), [9; 12345]).unwrap();
+    fs::write(directory.join("root.squashfs"), squashfs(9, 12345)).unwrap();
+}
+
+/// A file of `size` times `byte` that begins like a squashfs of that size.
+pub(crate) fn squashfs(byte: u8, size: usize) -> Vec<u8> {
+    let mut image = vec![byte; size];
+    image[..4].copy_from_slice(b"hsqs");
+    image[40..48].copy_from_slice(&(size as u64).to_le_bytes());
+    image
 }
 
 /// The first sectors of an x86 kernel (Documentation/arch/x86/boot.rst) that needs `init_size` bytes.

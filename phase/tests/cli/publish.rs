@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::common::{directory, envelope, fails, json, keys_and_trust, publish, release_files, succeeds};
+use crate::common::{directory, envelope, fails, json, keys_and_trust, publish, release_files, squashfs, succeeds};
 use verify::{Arch, Now, Timestamp, Trust, Verified, verified};
 
 fn home() -> tempfile::TempDir {
@@ -62,8 +62,8 @@ fn the_envelope_comes_last() {
         assert!(time(&home.path().join("tree/blobs/sha256").join(name)) <= envelope_time);
     }
     // A blob that cannot be written: nothing of the new release shows, and the old one still verifies.
-    fs::write(home.path().join("root.squashfs"), [1; 999]).unwrap();
-    let digest = verify::Sha256Digest::of(&[1; 999]).to_string();
+    fs::write(home.path().join("root.squashfs"), squashfs(1, 999)).unwrap();
+    let digest = verify::Sha256Digest::of(&squashfs(1, 999)).to_string();
     fs::create_dir(home.path().join("tree/blobs/sha256").join(digest)).unwrap();
     let error = fails(home.path(), &publish("2", &[]), 1);
     assert!(error.contains("cannot write"), "{error}");
@@ -74,11 +74,11 @@ fn the_envelope_comes_last() {
 fn a_second_release_keeps_what_it_shares_and_prunes_what_it_does_not() {
     let home = home();
     succeeds(home.path(), &publish("1", &[]));
-    fs::write(home.path().join("root.squashfs"), b"another root").unwrap();
+    fs::write(home.path().join("root.squashfs"), squashfs(2, 500)).unwrap();
     let report = json(home.path(), &publish("2", &["--json", "--prune"]));
     let kept: Vec<_> = report["blobs"].as_array().unwrap().iter().map(|blob| blob["kept"].as_bool().unwrap()).collect();
     assert_eq!(kept, [true, true, false]);
-    assert_eq!(report["pruned"][0], verify::Sha256Digest::of(&[9; 12345]).to_string());
+    assert_eq!(report["pruned"][0], verify::Sha256Digest::of(&squashfs(9, 12345)).to_string());
     assert_eq!(verify(home.path()).version, 2);
     assert_eq!(blobs(home.path()).len(), 3);
 }
@@ -87,7 +87,7 @@ fn a_second_release_keeps_what_it_shares_and_prunes_what_it_does_not() {
 fn prune_spares_what_another_channel_names() {
     let home = home();
     succeeds(home.path(), &publish("1", &[]));
-    fs::write(home.path().join("root.squashfs"), b"another root").unwrap();
+    fs::write(home.path().join("root.squashfs"), squashfs(2, 500)).unwrap();
     let other = ["publish", "--tree", "tree", "--channel", "other", "--arch", "x86_64", "--key", "release"];
     let direct = ["--handoff", "direct", "--rootfs", "root.squashfs", "--version", "1", "--prune"];
     succeeds(home.path(), &[&other[..], &direct[..]].concat());
@@ -153,7 +153,7 @@ fn wrong_usage_ends_with_2_and_touches_nothing() {
 }
 
 #[test]
-fn a_file_that_is_no_kernel_or_no_initramfs_is_refused() {
+fn a_file_that_is_not_what_it_should_be_is_refused() {
     let home = home();
     fs::write(home.path().join("vmlinuz"), [0; 4096]).unwrap();
     let error = fails(home.path(), &publish("1", &[]), 1);
@@ -162,5 +162,12 @@ fn a_file_that_is_no_kernel_or_no_initramfs_is_refused() {
     fs::write(home.path().join("initramfs.cpio"), b"not an archive").unwrap();
     let error = fails(home.path(), &publish("1", &[]), 1);
     assert!(error.contains("initramfs.cpio"), "{error}");
+    release_files(home.path());
+    fs::write(home.path().join("root.squashfs"), [0; 4096]).unwrap();
+    let error = fails(home.path(), &publish("1", &[]), 1);
+    assert!(error.contains("root.squashfs is not a squashfs"), "{error}");
+    fs::write(home.path().join("root.squashfs"), &squashfs(9, 4096)[..4000]).unwrap();
+    let error = fails(home.path(), &publish("1", &[]), 1);
+    assert!(error.contains("has 4000 bytes, fewer than its squashfs has: 4096"), "{error}");
     assert!(!home.path().join("tree").exists());
 }
