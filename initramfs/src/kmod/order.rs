@@ -88,7 +88,7 @@ impl Walk<'_, '_> {
         let index = self.index;
         if let Some(position) = index.position(wish) {
             self.visit_if_new(position);
-        } else if !index.is_builtin(wish) {
+        } else {
             for position in index.matching(wish).into_iter().filter_map(|name| index.position(name)) {
                 self.visit_if_new(position);
             }

@@ -111,6 +111,7 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Write as _;
     use std::process::{Command, Stdio};
+    use std::sync::OnceLock;
 
     /// What the real program makes of `bytes`.
     fn run(program: &str, arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
@@ -167,6 +168,8 @@ mod tests {
         assert!(Format::of(b"").is_err());
     }
 
+    static SAMPLES: OnceLock<[Vec<u8>; 3]> = OnceLock::new();
+
     proptest! {
         #[test]
         fn any_bytes_end_without_a_panic(
@@ -175,7 +178,6 @@ mod tests {
             value in any::<u8>(),
         ) {
             let (program, format) = [("zstd", Format::Zstd), ("gzip", Format::Gzip), ("xz", Format::Xz)][kind];
-            static SAMPLES: std::sync::OnceLock<[Vec<u8>; 3]> = std::sync::OnceLock::new();
             let samples =
                 SAMPLES.get_or_init(|| ["zstd", "gzip", "xz"].map(|program| run(program, &["-c"], &sample()[..2000])));
             let mut bytes = samples[kind].clone();

@@ -124,7 +124,7 @@ impl Sizer {
         while let Some(&byte) = bytes.get(offset) {
             match byte {
                 0 => offset += 1,
-                b'0' if offset % 4 != 0 => return Err(SizeError::Misaligned { offset, place }),
+                b'0' if !offset.is_multiple_of(4) => return Err(SizeError::Misaligned { offset, place }),
                 b'0' => offset += self.archive(&bytes[offset..], offset, place)?,
                 _ => return Ok(Some(offset)),
             }

@@ -54,8 +54,8 @@ fn what_linux_would_not_unpack_is_refused() {
 
 #[test]
 fn a_bomb_stops_at_the_limit() {
-    let mut bytes = zstd(&archive("a", &[0; 60_000])).unwrap();
-    bytes.extend(zstd(&archive("b", &[0; 60_000])).unwrap());
+    let mut bytes = zstd(&archive("a", &vec![0; 60_000])).unwrap();
+    bytes.extend(zstd(&archive("b", &vec![0; 60_000])).unwrap());
     let limits = Limits { unpacked: 100_000, ..Limits::DEFAULT };
     let error = unpacked_size_within(&bytes, limits).unwrap_err();
     assert!(
