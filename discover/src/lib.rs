@@ -15,6 +15,7 @@ pub mod gather;
 #[cfg(test)]
 mod hostile;
 mod limits;
+mod line;
 mod lookup;
 pub mod origin;
 

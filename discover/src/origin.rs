@@ -4,14 +4,14 @@
 //! nothing that was not asked for: no content encoding, no other range, no byte more than the size that was given.
 
 use std::fmt;
-use std::io::{self, Read as _};
-use std::time::{Duration, Instant};
+use std::io::{self, Read};
+use std::time::Instant;
 
 use thiserror::Error;
 use ureq::http::{Response, Uri, header};
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
+use crate::line::{Direct, Line};
 use crate::lookup::Lookup;
 use crate::{FetchError, Limits};
 
@@ -69,19 +69,12 @@ pub enum OriginError {
     },
 }
 
-/// One published tree on a web server. Cheap to clone; clones share connections.
-#[derive(Clone)]
+/// One published tree on a web server. Every file is asked for on a connection of its own.
+#[derive(Debug, Clone)]
 pub struct Origin {
     /// Without a slash at its end.
     base: String,
     limits: Limits,
-    agent: Agent,
-}
-
-impl fmt::Debug for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Origin").field(&self.base).finish()
-    }
 }
 
 impl fmt::Display for Origin {
@@ -99,8 +92,7 @@ impl Origin {
     /// Reads `http://HOST[:PORT][/PATH]`; `limits` count for everything that is fetched from there.
     pub fn with_limits(text: &str, limits: Limits) -> Result<Self, OriginError> {
         let base = base_of(text, limits.url_bytes)?;
-        let agent = agent(&limits);
-        Ok(Self { base, limits, agent })
+        Ok(Self { base, limits })
     }
 
     /// The URL of the tree, without a slash at its end.
@@ -113,7 +105,7 @@ impl Origin {
     pub fn envelope(&self, channel: &str, arch: &str, deadline: Instant) -> Result<Vec<u8>, FetchError> {
         let url = format!("{}/{}/{}/manifest.dsse.json", self.base, component(channel)?, component(arch)?);
         let limit = self.limits.envelope_bytes;
-        let mut response = self.ask(&url, None, deadline)?;
+        let mut response = self.ask(&url, None, deadline, Line::default())?;
         let offered = content_length(&response);
         if let Some(seen) = offered.filter(|&seen| seen > limit) {
             return Err(FetchError::Length { url, seen, wanted: limit });
@@ -146,19 +138,29 @@ impl Origin {
             return Ok(());
         }
         let range = (offset > 0).then_some(Range { first: offset, size });
-        let mut response = self.ask(&url, range.as_ref(), deadline)?;
-        if let Some(seen) = content_length(&response).filter(|&seen| seen != size - offset) {
-            return Err(FetchError::Length { url, seen, wanted: size - offset });
+        let line = Line::default();
+        let mut response = self.ask(&url, range.as_ref(), deadline, line.clone())?;
+        let (offered, left) = (content_length(&response), size - offset);
+        let body = response.body_mut().as_reader();
+        match offered {
+            Some(seen) if seen != left => Err(FetchError::Length { url, seen, wanted: left }),
+            Some(_) => {
+                let mut body = Direct::new(body, line, left, self.limits.idle, deadline);
+                receive(&url, &mut body, size, sink, on_progress)
+            }
+            None => receive(&url, &mut { body }, size, sink, on_progress),
         }
-        receive(&url, response.body_mut(), size, sink, on_progress)
     }
 
     /// Sends one GET and checks everything about the answer that does not depend on its length.
-    fn ask(&self, url: &str, range: Option<&Range>, deadline: Instant) -> Result<Response<Body>, FetchError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // The library takes no time at all for "no limit".
-        let left = left.max(Duration::from_millis(1));
-        let mut request = self.agent.get(url).config().timeout_global(Some(left)).build();
+    fn ask(
+        &self,
+        url: &str,
+        range: Option<&Range>,
+        deadline: Instant,
+        line: Line,
+    ) -> Result<Response<Body>, FetchError> {
+        let mut request = agent(&self.limits, deadline, line).get(url);
         if let Some(range) = range {
             request = request.header(header::RANGE, range.asked());
         }
@@ -201,12 +203,11 @@ impl Range {
 /// Streams a body into the sink until `size` bytes are there, and makes sure that nothing follows.
 fn receive(
     url: &str,
-    body: &mut Body,
+    reader: &mut dyn Read,
     size: u64,
     sink: &mut dyn Sink,
     on_progress: &mut dyn FnMut(u64),
 ) -> Result<(), FetchError> {
-    let mut reader = body.as_reader();
     loop {
         let got = sink.received();
         let left = size.saturating_sub(got);
@@ -287,8 +288,8 @@ fn base_of(text: &str, most: usize) -> Result<String, OriginError> {
     Ok(format!("http://{}{}", authority.as_str(), uri.path().trim_end_matches('/')))
 }
 
-/// The HTTP client of one origin. A proxy in the environment is ignored: PID 1 was given its places by name.
-fn agent(limits: &Limits) -> Agent {
+/// The HTTP client of one request. A proxy in the environment is ignored: PID 1 was given its places by name.
+fn agent(limits: &Limits, deadline: Instant, line: Line) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
@@ -297,13 +298,14 @@ fn agent(limits: &Limits) -> Agent {
         .accept("*/*")
         .accept_encoding("identity")
         .max_response_header_size(limits.header_bytes)
+        .timeout_global(Some(deadline.saturating_duration_since(Instant::now())))
         .timeout_resolve(Some(limits.resolve))
         .timeout_connect(Some(limits.connect))
         .timeout_recv_response(Some(limits.first_byte))
         .timeout_per_read(Some(limits.idle))
         .timeout_per_write(Some(limits.idle))
         .build();
-    Agent::with_parts(config, DefaultConnector::default(), Lookup::default())
+    Agent::with_parts(config, line, Lookup::default())
 }
 
 #[cfg(test)]

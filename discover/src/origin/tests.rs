@@ -1,5 +1,7 @@
 //! Each way in which a server can lie, against a real socket.
 
+use std::time::Duration;
+
 use super::*;
 use crate::hostile::{reply, serve};
 
@@ -118,6 +120,16 @@ fn a_blob_arrives_in_place_with_progress() {
     assert_eq!(sink.bytes, b"0123456789");
     assert_eq!(told.last(), Some(&10));
     assert!(told.len() >= 4 && told.is_sorted(), "{told:?}");
+}
+
+#[test]
+fn a_large_blob_is_the_same_behind_the_librarys_buffer() {
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
+    let (address, _) = serve(vec![reply("200 OK", "Content-Length: 3000000\r\n", &bytes)]);
+    let origin = Origin::parse(&format!("http://{address}")).unwrap();
+    let mut sink = Buffer { piece: 77_777, ..Buffer::of(bytes.len()) };
+    origin.blob(HEX, 3_000_000, &mut sink, soon(), &mut |_| {}).unwrap();
+    assert!(sink.bytes == bytes);
 }
 
 #[test]

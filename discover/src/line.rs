@@ -1,0 +1,178 @@
+//! One connection whose body can be read straight into the caller's memory.
+//!
+//! The HTTP library reads a socket into a buffer of its own and copies from there. For a header that is right; for the
+//! hundreds of megabytes behind it the copy costs as much as the network. So the library gets a connection that it shares
+//! with us: when the bytes that came along with the header are used up, [`Direct`] goes on with the socket itself.
+
+use std::io::{self, Read, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ureq::Timeout;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+
+/// Makes the connections of one request, and keeps hold of the last one: the one that answers, after redirects.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Line(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    stream: Mutex<Option<Arc<TcpStream>>>,
+    /// Whether the library may read no more from the socket.
+    ours: AtomicBool,
+}
+
+impl Line {
+    /// Takes the socket over. What the library has read already, it still gives; after that it reports `WouldBlock`.
+    fn take_over(&self) -> Option<Arc<TcpStream>> {
+        self.0.ours.store(true, Ordering::Relaxed);
+        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Connector<()> for Line {
+    type Out = Socket;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Socket>, ureq::Error> {
+        let stream = Arc::new(connect(details)?);
+        *self.0.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream.clone());
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Socket { stream, buffers, line: self.clone() }))
+    }
+}
+
+/// Tries the addresses in turn; each gets an equal part of the time that is left.
+fn connect(details: &ConnectionDetails<'_>) -> Result<TcpStream, ureq::Error> {
+    let deadline = Instant::now() + limit(details.timeout)?;
+    let mut last = ureq::Error::HostNotFound;
+    for (tried, address) in details.addrs.iter().enumerate() {
+        let parts = u32::try_from(details.addrs.len() - tried).unwrap_or(1);
+        let part = deadline.saturating_duration_since(Instant::now()) / parts;
+        if part.is_zero() {
+            return Err(ureq::Error::Timeout(details.timeout.reason));
+        }
+        match TcpStream::connect_timeout(address, part) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = timeout_or(error, Timeout::Connect),
+        }
+    }
+    Err(last)
+}
+
+/// A connection, as the library wants it.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: Arc<TcpStream>,
+    buffers: LazyBuffers,
+    line: Line,
+}
+
+impl Transport for Socket {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let timeout = timeout.for_write();
+        self.stream.set_write_timeout(Some(limit(timeout)?))?;
+        let output = &self.buffers.output()[..amount];
+        (&*self.stream).write_all(output).map_err(|error| timeout_or(error, timeout.reason))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if self.line.0.ours.load(Ordering::Relaxed) {
+            return Err(io::Error::from(io::ErrorKind::WouldBlock).into());
+        }
+        let timeout = timeout.for_read();
+        self.stream.set_read_timeout(Some(limit(timeout)?))?;
+        let space = self.buffers.input_append_buf();
+        let amount = read(&self.stream, space).map_err(|error| timeout_or(error, timeout.reason))?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    /// Each connection serves one request: the library has nothing to reuse.
+    fn is_open(&mut self) -> bool {
+        false
+    }
+}
+
+/// The rest of a body of known length: first what the library holds, then the socket.
+pub(crate) struct Direct<R> {
+    library: R,
+    line: Line,
+    stream: Option<Arc<TcpStream>>,
+    /// Bytes of the body that are still to come.
+    left: u64,
+    idle: Duration,
+    deadline: Instant,
+}
+
+impl<R: Read> Direct<R> {
+    /// Takes over a body of `left` bytes that has not been read from.
+    pub(crate) fn new(library: R, line: Line, left: u64, idle: Duration, deadline: Instant) -> Self {
+        Self { library, line, stream: None, left, idle, deadline }
+    }
+
+    fn read_some(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let Some(stream) = &self.stream else {
+            // Before anything is read, so that the library never starts a read that we would have to wait for.
+            let stream = self.line.take_over();
+            return match self.library.read(space) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream = stream;
+                    if self.stream.is_some() { self.read_some(space) } else { Err(error) }
+                }
+                outcome => outcome,
+            };
+        };
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let (limit, reason) = if left < self.idle { (left, Timeout::Global) } else { (self.idle, Timeout::PerRead) };
+        if limit.is_zero() {
+            return Err(ureq::Error::Timeout(reason).into_io());
+        }
+        stream.set_read_timeout(Some(limit))?;
+        read(stream, space).map_err(|error| timeout_or(error, reason).into_io())
+    }
+}
+
+impl<R: Read> Read for Direct<R> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let room = space.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if room == 0 {
+            return Ok(0);
+        }
+        let amount = self.read_some(&mut space[..room])?;
+        self.left -= amount as u64;
+        Ok(amount)
+    }
+}
+
+/// A read that a signal does not end.
+fn read(mut stream: &TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(space) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The time that a wait may take: never zero, and never more than a clock can count.
+fn limit(timeout: NextTimeout) -> Result<Duration, ureq::Error> {
+    let limit = (*timeout.after).min(Duration::from_hours(24));
+    if limit.is_zero() { Err(ureq::Error::Timeout(timeout.reason)) } else { Ok(limit) }
+}
+
+/// A socket's own limit of time shows as one of two errors (socket(7)).
+fn timeout_or(error: io::Error, reason: Timeout) -> ureq::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ureq::Error::Timeout(reason),
+        _ => ureq::Error::Io(error),
+    }
+}
