@@ -35,8 +35,8 @@ root keys belong offline. A key's name in the file is the name of its .pub file.
 Examples:
   phase trust init --channel demo --root-key keys/root.pub \\
       --release-key keys/release.pub --out trust.json
-  phase trust init --channel prod --root-key a.pub b.pub c.pub --root-threshold 2 \\
-      --release-key ci.pub human.pub --release-threshold 2 \\
+  phase trust init --channel prod --root-key a.pub b.pub c.pub \\
+      --root-threshold 2 --release-key ci.pub human.pub --release-threshold 2 \\
       --max-validity-days 30 --out trust.json")]
 pub struct InitArgs {
     /// The only channel whose releases are accepted
