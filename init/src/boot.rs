@@ -44,7 +44,9 @@ pub enum BootError {
     #[error("there is no network: {0}")]
     Network(network::DownReason),
     /// No place to look.
-    #[error("there is no origin to ask: give phase.origin=http://… on the kernel command line, or origins in /etc/phase/config.json")]
+    #[error(
+        "there is no origin to ask: give phase.origin=http://… on the kernel command line, or origins in /etc/phase/config.json"
+    )]
     NoOrigin,
     /// No envelope.
     #[error("no release was found: {0}")]

@@ -15,7 +15,7 @@ pub fn words(command_line: &str) -> impl Iterator<Item = (Cow<'_, str>, Option<C
     })
 }
 
-/// Joins words for another kernel's command line; a value with a space is quoted.
+/// Joins words for another kernel's command line; a value with white space, of which a line break is one too, is quoted.
 pub fn join<'a>(words: impl Iterator<Item = (Cow<'a, str>, Option<Cow<'a, str>>)>) -> String {
     let mut line = String::new();
     for (key, value) in words {
@@ -24,7 +24,7 @@ pub fn join<'a>(words: impl Iterator<Item = (Cow<'a, str>, Option<Cow<'a, str>>)
         }
         line.push_str(&key);
         if let Some(value) = value {
-            let quote = if value.contains(' ') { "\"" } else { "" };
+            let quote = if value.contains(|character: char| character.is_ascii_whitespace()) { "\"" } else { "" };
             for part in ["=", quote, &value, quote] {
                 line.push_str(part);
             }

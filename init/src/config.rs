@@ -195,9 +195,7 @@ pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ConfigError> {
     use io::Read;
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+    std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
         return Err(ConfigError::TooLarge { path: path.to_owned() });
     }
@@ -232,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_command_line_comes_first_and_cannot_open_a_prompt_that_trust_forbids() {
-        let config = r#"{"schema": "phase.config/1", "origins": ["http://b"], "on_failure": "poweroff", "attempts": 9}"#;
+        let config =
+            r#"{"schema": "phase.config/1", "origins": ["http://b"], "on_failure": "poweroff", "attempts": 9}"#;
         let root = tree("phase.origin=http://a phase.on_failure=shell phase.shell", Some(config));
         let config = read(root.path()).unwrap();
         assert_eq!(config.origins.iter().map(Origin::base).collect::<Vec<_>>(), ["http://a", "http://b"]);

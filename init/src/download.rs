@@ -132,7 +132,11 @@ pub fn sealed(artifact: &Artifact, carrier: &Carrier<'_>) -> Result<SealedFile, 
 }
 
 fn reserve(name: &str, size: u64) -> Result<SharedBuffer, DownloadError> {
-    SharedBuffer::reserve(name, index(size)).map_err(|errno| DownloadError::Memory { name: name.to_owned(), size, errno })
+    SharedBuffer::reserve(name, index(size)).map_err(|errno| DownloadError::Memory {
+        name: name.to_owned(),
+        size,
+        errno,
+    })
 }
 
 /// Sizes are below 2^53 (docs/formats.md), and this program is 64-bit only.

@@ -45,7 +45,9 @@ impl Kind for KexecError {
 fn meaning(errno: Errno) -> String {
     let meaning = match errno {
         Errno::NOSYS => "this boot kernel has no CONFIG_KEXEC_FILE",
-        Errno::NOEXEC => "it is no kernel that this machine can start from here; under 32-bit UEFI start stage one with efi=noruntime",
+        Errno::NOEXEC => {
+            "it is no kernel that this machine can start from here; under 32-bit UEFI start stage one with efi=noruntime"
+        }
         Errno::INVAL => "too little memory in one piece, or a kernel without the entry point that is needed",
         Errno::NOMEM => "too little memory",
         Errno::NODATA | Errno::BADMSG => "it has no signature, and this machine's lockdown demands one",
@@ -60,11 +62,11 @@ fn meaning(errno: Errno) -> String {
 /// The next kernel's command line: the signed one, and of this machine's own only what is on the allow-list of
 /// docs/cmdline.md.
 pub fn command_line(signed: &str, machine: &str) -> Result<CString, KexecError> {
-    let allowed = cmdline::words(machine).filter(|(key, value)| {
-        matches!(
-            (key.as_ref(), value.as_deref()),
-            ("console" | "phase.mode", Some(_)) | ("phase.quiet", None) | ("efi", Some("noruntime"))
-        )
+    // No value of these has a space; what the next kernel takes for one (0xa0 too) cannot bring further words in.
+    let plain = |value: &str| value.bytes().all(|byte| byte.is_ascii_graphic());
+    let allowed = cmdline::words(machine).filter(|(key, value)| match (key.as_ref(), value.as_deref()) {
+        ("console" | "phase.mode", Some(value)) => plain(value),
+        word => matches!(word, ("phase.quiet", None) | ("efi", Some("noruntime"))),
     });
     let own: Vec<_> = allowed.filter(|word| !cmdline::words(signed).any(|signed| signed == *word)).collect();
     let mut line = signed.trim().to_owned();
@@ -118,14 +120,17 @@ mod tests {
 
     #[test]
     fn a_value_cannot_bring_further_words_in() {
-        assert_eq!(line("", "console=\"ttyS0 init=/bin/sh\""), "console=\"ttyS0 init=/bin/sh\"");
-        // The kernel takes the quotes off as we do, so what reaches it is one word again.
-        assert_eq!(cmdline::words(&line("", "console=\"a b\"")).count(), 1);
+        for space in [" ", "\n", "\u{b}", "\u{a0}"] {
+            assert_eq!(line("", &format!("console=\"ttyS0{space}init=/bin/sh\"")), "");
+        }
     }
 
     #[test]
     fn a_line_that_no_kernel_takes_is_refused() {
-        assert!(matches!(command_line(&"x".repeat(1500), &format!("console={}", "y".repeat(600))), Err(KexecError::CommandLine { seen: 2109 })));
+        assert!(matches!(
+            command_line(&"x".repeat(1500), &format!("console={}", "y".repeat(600))),
+            Err(KexecError::CommandLine { seen: 2109 })
+        ));
     }
 
     #[test]

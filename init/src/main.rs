@@ -13,6 +13,9 @@ fn main() -> ExitCode {
     if let Some(role) = std::env::args().nth(1).as_deref().and_then(Role::from_argument) {
         return worker::run(role);
     }
-    eprintln!("init {}: this is PID 1 of Phase Boot; the kernel starts it, from an initramfs that `phase image` makes", env!("CARGO_PKG_VERSION"));
+    eprintln!(
+        "init {}: this is PID 1 of Phase Boot; the kernel starts it, from an initramfs that `phase image` makes",
+        env!("CARGO_PKG_VERSION")
+    );
     ExitCode::from(2)
 }

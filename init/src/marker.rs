@@ -63,7 +63,10 @@ mod tests {
 
     #[test]
     fn values_never_hold_a_space_a_control_character_or_a_newline() {
-        assert_eq!(line("x", Event::Fail, 0, &[("error", "a b%\n\u{e9}")]), "phase: x: fail t=0 error=a%20b%25%0A%C3%A9");
+        assert_eq!(
+            line("x", Event::Fail, 0, &[("error", "a b%\n\u{e9}")]),
+            "phase: x: fail t=0 error=a%20b%25%0A%C3%A9"
+        );
     }
 
     #[test]

@@ -79,7 +79,9 @@ mod tests {
     #[test]
     fn a_mode_that_is_not_there_never_becomes_another() {
         assert_eq!(choose(Some(Mode::Private)), Err(ModeUnavailable(Mode::Private)));
-        assert!(choose(Some(Mode::Local)).unwrap_err().to_string().starts_with("phase.mode=local is not in this build"));
+        assert!(
+            choose(Some(Mode::Local)).unwrap_err().to_string().starts_with("phase.mode=local is not in this build")
+        );
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl Kind for ModuleError {
 /// The kernel's answer with what it means and what helps (`load_module`, kernel/module/main.c of Linux).
 fn refusal(errno: Errno) -> String {
     let meaning = match errno {
-        Errno::NOENT => "it needs a symbol that this kernel and the loaded modules lack; pack the modules of this very kernel",
+        Errno::NOENT => {
+            "it needs a symbol that this kernel and the loaded modules lack; pack the modules of this very kernel"
+        }
         Errno::NOEXEC => "it was built for another kernel; pack the modules of this very kernel",
         Errno::OPNOTSUPP => "this kernel has no MODULE_DECOMPRESS; pack the module uncompressed, as `phase image` does",
         Errno::KEYREJECTED | Errno::PERM => "its signature is not trusted, and this kernel demands one",
@@ -224,7 +226,9 @@ fn follow(
     _ = report.send(Ok(loader.loaded));
     let announcements = match announcements {
         Ok(announcements) => announcements,
-        Err(errno) => return console.warn(format_args!("devices that appear later get no driver: uevent socket: {errno}")),
+        Err(errno) => {
+            return console.warn(format_args!("devices that appear later get no driver: uevent socket: {errno}"));
+        }
     };
     while let Ok(modalias) = announcements.next_modalias() {
         if stopped.load(Ordering::Relaxed) {
@@ -273,7 +277,9 @@ mod tests {
     #[test]
     fn devices_of_all_buses_are_looked_through_once() {
         let root = tempfile::tempdir().unwrap();
-        for (device, modalias) in [("pci/devices/a", "pci:v1\n"), ("usb/devices/b", "usb:v2\n"), ("usb/devices/c", "pci:v1\n")] {
+        for (device, modalias) in
+            [("pci/devices/a", "pci:v1\n"), ("usb/devices/b", "usb:v2\n"), ("usb/devices/c", "pci:v1\n")]
+        {
             let directory = root.path().join("sys/bus").join(device);
             std::fs::create_dir_all(&directory).unwrap();
             std::fs::write(directory.join("modalias"), modalias).unwrap();

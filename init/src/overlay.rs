@@ -36,7 +36,9 @@ pub enum RootError {
         source: std::io::Error,
     },
     /// No loop device.
-    #[error("cannot attach the squashfs to a loop device: {0} (the kernel needs CONFIG_BLK_DEV_LOOP, built in or as a module of the initramfs)")]
+    #[error(
+        "cannot attach the squashfs to a loop device: {0} (the kernel needs CONFIG_BLK_DEV_LOOP, built in or as a module of the initramfs)"
+    )]
     Loop(Errno),
     /// A directory cannot be made.
     #[error("cannot make {path}: {errno}")]

@@ -152,10 +152,14 @@ mod tests {
 
     #[test]
     fn what_is_not_allowed_is_named_with_what_was_wanted() {
-        let (parameters, ignored) = Parameters::parse("phase.mode=lokal phase.attempts=0 phase.trust=/x phase.shell=1 phase.origin");
+        let (parameters, ignored) =
+            Parameters::parse("phase.mode=lokal phase.attempts=0 phase.trust=/x phase.shell=1 phase.origin");
         assert_eq!(parameters, Parameters::default());
         let said: Vec<String> = ignored.iter().map(Ignored::to_string).collect();
-        assert_eq!(said[0], "phase.mode=lokal on the kernel command line is ignored; wanted internet, local or private");
+        assert_eq!(
+            said[0],
+            "phase.mode=lokal on the kernel command line is ignored; wanted internet, local or private"
+        );
         assert_eq!(said[1], "phase.attempts=0 on the kernel command line is ignored; wanted a number from 1 to 100");
         assert!(said[2].starts_with("phase.trust=/x on the kernel command line is ignored; wanted phase.mode=,"));
         assert_eq!(said.len(), 5);

@@ -20,7 +20,8 @@ const WIDTH: u64 = 24;
 
 impl fmt::Display for Bar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let filled = usize::try_from((self.done.min(self.total) * WIDTH).checked_div(self.total).unwrap_or(WIDTH)).unwrap_or(0);
+        let filled =
+            usize::try_from((self.done.min(self.total) * WIDTH).checked_div(self.total).unwrap_or(WIDTH)).unwrap_or(0);
         let empty = usize::try_from(WIDTH).unwrap_or(0) - filled;
         let milliseconds = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let per_second = self.done.saturating_mul(1000) / milliseconds;
@@ -54,9 +55,16 @@ mod tests {
 
     #[test]
     fn a_bar_shows_part_sizes_and_rate() {
-        let bar =
-            Bar { name: "rootfs.squashfs".into(), done: 30 << 20, total: 60 << 20, elapsed: Duration::from_millis(1500) };
-        assert_eq!(bar.to_string(), "       rootfs.squashfs    [############............] 30.0 MiB of 60.0 MiB, 20.0 MiB/s");
+        let bar = Bar {
+            name: "rootfs.squashfs".into(),
+            done: 30 << 20,
+            total: 60 << 20,
+            elapsed: Duration::from_millis(1500),
+        };
+        assert_eq!(
+            bar.to_string(),
+            "       rootfs.squashfs    [############............] 30.0 MiB of 60.0 MiB, 20.0 MiB/s"
+        );
     }
 
     #[test]

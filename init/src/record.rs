@@ -82,7 +82,9 @@ pub enum RecordError {
     #[error("phase/handoff.json is not of the form {HANDOFF_SCHEMA}: {0}")]
     Form(#[from] serde_json::Error),
     /// It is of another schema.
-    #[error("phase/handoff.json has schema {seen:?}; this stage two knows {HANDOFF_SCHEMA}: make the release's initramfs with the same Phase Boot as the boot medium")]
+    #[error(
+        "phase/handoff.json has schema {seen:?}; this stage two knows {HANDOFF_SCHEMA}: make the release's initramfs with the same Phase Boot as the boot medium"
+    )]
     Schema {
         /// The schema, shortened.
         seen: String,
@@ -94,7 +96,9 @@ pub enum RecordError {
         seen: usize,
     },
     /// The squashfs is not what stage one proved: the kernel cut it or it is not there.
-    #[error("phase/rootfs.squashfs has {seen} bytes; stage one verified {wanted} (a rootfs that is too small for the initramfs cuts it)")]
+    #[error(
+        "phase/rootfs.squashfs has {seen} bytes; stage one verified {wanted} (a rootfs that is too small for the initramfs cuts it)"
+    )]
     Rootfs {
         /// Bytes that are there.
         seen: u64,
@@ -157,8 +161,7 @@ impl Handoff {
         let handoff = Self { schema: RECEIPT_SCHEMA.to_owned(), ..self.clone() };
         let mut json = serde_json::to_vec_pretty(&Receipt { handoff: &handoff, root_timings })?;
         json.push(b'\n');
-        std::fs::write(path, json)
-            .map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })
+        std::fs::write(path, json).map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })
     }
 }
 

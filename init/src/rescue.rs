@@ -199,6 +199,9 @@ mod tests {
 
     #[test]
     fn a_record_is_shown_with_its_time() {
-        assert_eq!(record_line("7,12,4567890,-;phase: load: begin\n SUBSYSTEM=x\n"), "[    4.567] phase: load: begin\n");
+        assert_eq!(
+            record_line("7,12,4567890,-;phase: load: begin\n SUBSYSTEM=x\n"),
+            "[    4.567] phase: load: begin\n"
+        );
     }
 }

@@ -76,7 +76,12 @@ fn lasting(kind: &str, message: &str) -> Failure {
 }
 
 /// Says the markers of what was done before there was a console.
-fn early_stages<T>(console: &Console, mounted: &Result<T, MountError>, begun: u64, mounts_end: u64) -> Vec<StageTiming> {
+fn early_stages<T>(
+    console: &Console,
+    mounted: &Result<T, MountError>,
+    begun: u64,
+    mounts_end: u64,
+) -> Vec<StageTiming> {
     console.marker(&line("mounts", Event::Begin, begun, &[]));
     if mounted.is_ok() {
         console.marker(&line("mounts", Event::End, mounts_end, &[]));
@@ -106,7 +111,8 @@ fn never_panic(console: &Arc<Console>) {
 fn restart(console: &Console, command: RebootCommand) -> ! {
     console.flush();
     if let Err(errno) = reboot(command) {
-        console.warn(format_args!("the kernel refused to restart or switch off: {errno}; switch the machine off by hand"));
+        console
+            .warn(format_args!("the kernel refused to restart or switch off: {errno}; switch the machine off by hand"));
     }
     loop {
         std::thread::sleep(Duration::from_hours(1));
@@ -132,7 +138,9 @@ impl Supervisor {
             if self.recovery.rescue_prompt {
                 self.rescue();
             } else {
-                self.console.warn(format_args!("phase.shell is ignored: the trust file's policy does not allow the rescue prompt"));
+                self.console.warn(format_args!(
+                    "phase.shell is ignored: the trust file's policy does not allow the rescue prompt"
+                ));
             }
         }
         for attempt in 1_u32.. {
@@ -141,9 +149,7 @@ impl Supervisor {
                     self.switch(&root, &init, command_line.as_deref())
                 }
                 Said::Outcome(Outcome::Failed(failure)) => failure,
-                Said::Nothing(message) => {
-                    Failure { kind: "worker".into(), message, may_pass: stage == Stage::Boot }
-                }
+                Said::Nothing(message) => Failure { kind: "worker".into(), message, may_pass: stage == Stage::Boot },
             };
             self.follow(&failure, attempt);
         }
@@ -169,7 +175,11 @@ impl Supervisor {
         match action {
             Action::Retry(pause) => {
                 let attempts = self.recovery.attempts;
-                self.console.warn(format_args!("next attempt in {} s ({} of {attempts})", pause.as_secs(), attempt + 1));
+                self.console.warn(format_args!(
+                    "next attempt in {} s ({} of {attempts})",
+                    pause.as_secs(),
+                    attempt + 1
+                ));
                 std::thread::sleep(pause);
             }
             Action::Shell => self.rescue(),
@@ -194,7 +204,10 @@ impl Supervisor {
             Some(Choice::PowerOff) => restart(&self.console, RebootCommand::PowerOff),
             Some(Choice::Reboot) => restart(&self.console, RebootCommand::Restart),
             None => {
-                self.console.warn(format_args!("the rescue prompt ended without a choice; the machine restarts in {} s", READING.as_secs()));
+                self.console.warn(format_args!(
+                    "the rescue prompt ended without a choice; the machine restarts in {} s",
+                    READING.as_secs()
+                ));
                 std::thread::sleep(READING);
                 restart(&self.console, RebootCommand::Restart);
             }
@@ -211,7 +224,9 @@ impl Supervisor {
         match (serde_json::from_slice(last), status) {
             (Ok(outcome), _) => Said::Outcome(outcome),
             (_, Some(status)) => Said::Nothing(ended(status)),
-            (_, None) => Said::Nothing(format!("the worker showed no sign of life for {} s and was ended", SILENCE.as_secs())),
+            (_, None) => {
+                Said::Nothing(format!("the worker showed no sign of life for {} s and was ended", SILENCE.as_secs()))
+            }
         }
     }
 
@@ -219,9 +234,7 @@ impl Supervisor {
         let started = serde_json::to_string(&self.earlier).map_err(std::io::Error::from).and_then(|timings| {
             Command::new("/proc/self/exe").arg(role.argument()).env(TIMINGS, timings).stdout(Stdio::piped()).spawn()
         });
-        started
-            .inspect_err(|error| self.console.warn(format_args!("cannot start {}: {error}", role.argument())))
-            .ok()
+        started.inspect_err(|error| self.console.warn(format_args!("cannot start {}: {error}", role.argument()))).ok()
     }
 
     /// Collects what a child says and reaps every process that ends, until the child did; `None` for a child that had to

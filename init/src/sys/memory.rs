@@ -31,7 +31,14 @@ impl SharedBuffer {
         // SAFETY: a fresh address is asked for, and the length is that of the file just allocated. Nobody else has
         // the descriptor, so that the bytes cannot change or vanish behind the mapping.
         let address = unsafe {
-            mmap(std::ptr::null_mut(), size.max(1), ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &descriptor, 0)?
+            mmap(
+                std::ptr::null_mut(),
+                size.max(1),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                &descriptor,
+                0,
+            )?
         };
         let address = NonNull::new(address.cast()).ok_or(io::Errno::NOMEM)?;
         Ok(Self { descriptor, address, size })
