@@ -55,6 +55,16 @@ pub enum KmodError {
         /// The line, cut to a readable length.
         seen: String,
     },
+    /// Two files hold a module of one name; depmod never writes that.
+    #[error("modules.dep has two files for the module {name}: {first} and {second}")]
+    Twice {
+        /// The module.
+        name: String,
+        /// One of its files.
+        first: String,
+        /// The other one.
+        second: String,
+    },
     /// No such module in `modules.dep`, nor built into the kernel.
     #[error("module {name} is neither in modules.dep nor built into the kernel")]
     Unknown {
@@ -129,6 +139,12 @@ impl<'a> Index<'a> {
     pub fn parse(sources: &Sources<'a>, limits: Limits) -> Result<Self, KmodError> {
         let mut modules = parse_dep(sources.dep, &limits)?;
         modules.sort_by(|a, b| compare(a.name, b.name));
+        if let Some([first, second]) =
+            modules.array_windows().find(|[first, second]| same_name(first.name, second.name))
+        {
+            let [name, first, second] = [first.name, first.path, second.path].map(str::to_owned);
+            return Err(KmodError::Twice { name, first, second });
+        }
         let mut aliases = parse_alias(sources.alias, &limits)?;
         aliases.sort_by(|a, b| compare(a.bus, b.bus));
         let mut softdeps = parse_softdep(sources.softdep, &limits)?;
@@ -212,9 +228,14 @@ pub fn name_of_path(path: &str) -> &str {
     plain.unwrap_or(file)
 }
 
+/// A name or path that can be shown as it is.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// A path that stays below the directory of the modules.
 fn is_relative(path: &str) -> bool {
-    !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    is_plain(path) && !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 const DEP: &str = "modules.dep";
@@ -233,7 +254,7 @@ fn parse_dep<'a>(text: &'a str, limits: &Limits) -> Result<Vec<Module<'a>>, Kmod
 fn parse_alias<'a>(text: &'a str, limits: &Limits) -> Result<Vec<Alias<'a>>, KmodError> {
     parse_lines(text, ALIAS, "alias PATTERN NAME", ("lines", limits.lines), limits, |line| {
         let (pattern, module) = line.strip_prefix("alias ")?.trim().rsplit_once(' ')?;
-        Some(Alias { bus: pattern::fixed_bus(pattern), pattern: pattern.trim_end(), module })
+        is_plain(module).then(|| Alias { bus: pattern::fixed_bus(pattern), pattern: pattern.trim_end(), module })
     })
 }
 

@@ -115,13 +115,23 @@ fn names_of_paths() {
 
 #[test]
 fn broken_lines_are_named() {
-    for (dep, line) in [("a.ko", 1), ("a.ko:\n\n/abs.ko:\n", 3), ("a.ko: ../b.ko", 1), ("a//b.ko:", 1)] {
+    for (dep, line) in
+        [("a.ko", 1), ("a.ko:\n\n/abs.ko:\n", 3), ("a.ko: ../b.ko", 1), ("a//b.ko:", 1), ("\x1b[2J.ko:", 1)]
+    {
         let error = Index::parse(&Sources { dep, ..Sources::default() }, Limits::DEFAULT).unwrap_err();
         assert!(matches!(error, KmodError::BadLine { line: seen, .. } if seen == line), "{dep:?}: {error}");
     }
     let alias = "alias onlyone";
     let error = Index::parse(&Sources { alias, ..Sources::default() }, Limits::DEFAULT).unwrap_err();
     assert_eq!(error.to_string(), r#"modules.alias, line 1: wanted `alias PATTERN NAME`, saw "alias onlyone""#);
+}
+
+#[test]
+fn a_module_is_one_file() {
+    let dep = "kernel/a-b.ko:\nkernel/c.ko:\nupdates/a_b.ko.xz:\n";
+    let error = Index::parse(&Sources { dep, ..Sources::default() }, Limits::DEFAULT).unwrap_err();
+    let want = "modules.dep has two files for the module a-b: kernel/a-b.ko and updates/a_b.ko.xz";
+    assert_eq!(error.to_string(), want);
 }
 
 #[test]
