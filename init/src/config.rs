@@ -4,14 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use discover::{Origin, OriginError};
-use serde::Deserialize;
-use verify::Trust;
+use verify::{Fields, FormatError, Trust};
 
 use crate::parameters::{MOST_ATTEMPTS, MOST_ORIGINS, OnFailure, Parameters};
 use crate::timeline::Kind;
 
 /// Largest file that is read from /etc/phase/, in bytes.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: usize = 1 << 20;
 const SCHEMA: &str = "phase.config/1";
 const DEFAULT_ATTEMPTS: u32 = 3;
 
@@ -82,24 +81,14 @@ pub enum ConfigError {
         seen: String,
     },
     /// config.json does not follow docs/formats.md.
-    #[error("/etc/phase/config.json is not of the form {SCHEMA}: {0}")]
-    Form(#[from] serde_json::Error),
-    /// config.json has a number or a schema that is not allowed.
-    #[error("/etc/phase/config.json: {field} is {seen}; wanted {wanted}")]
-    Value {
-        /// The field.
-        field: &'static str,
-        /// What it is.
-        seen: String,
-        /// What it may be.
-        wanted: &'static str,
-    },
+    #[error("/etc/phase/config.json cannot be used: {0}")]
+    Form(FormatError),
     /// config.json names a place that cannot be one.
     #[error("/etc/phase/config.json: origins: {0}")]
     Origin(OriginError),
     /// The trust file does not follow docs/formats.md.
     #[error("/etc/phase/trust.json: {0}")]
-    Trust(verify::FormatError),
+    Trust(FormatError),
 }
 
 impl Kind for ConfigError {
@@ -109,20 +98,11 @@ impl Kind for ConfigError {
 }
 
 /// config.json as it is written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 struct File {
-    schema: String,
-    #[serde(default)]
     origins: Vec<String>,
     on_failure: Option<OnFailure>,
     attempts: Option<u32>,
-}
-
-impl Default for File {
-    fn default() -> Self {
-        Self { schema: SCHEMA.to_owned(), origins: Vec::new(), on_failure: None, attempts: None }
-    }
 }
 
 /// Which stage the initramfs below `root` is for.
@@ -164,21 +144,24 @@ pub fn read(root: &Path) -> Result<Config, ConfigError> {
 
 /// config.json, if there is one.
 fn file(path: &Path) -> Result<File, ConfigError> {
-    let file: File = match read_small(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)?,
-        Err(ConfigError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => File::default(),
-        Err(error) => return Err(error),
+    match read_small(path) {
+        Ok(bytes) => parse(&bytes).map_err(ConfigError::Form),
+        Err(ConfigError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(File::default()),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<File, FormatError> {
+    let mut fields = Fields::parse("config.json", bytes, LARGEST)?;
+    fields.schema(SCHEMA)?;
+    let file = File {
+        origins: fields.optional("origins", |fields, name| fields.strings(name, 0..=MOST_ORIGINS))?.unwrap_or_default(),
+        on_failure: fields.optional("on_failure", Fields::parsed)?,
+        attempts: fields
+            .optional("attempts", |fields, name| fields.integer(name, 1..=u64::from(MOST_ATTEMPTS)))?
+            .and_then(|attempts| u32::try_from(attempts).ok()),
     };
-    let wrong = |field, seen: String, wanted| Err(ConfigError::Value { field, seen, wanted });
-    if file.schema != SCHEMA {
-        return wrong("schema", format!("{:?}", file.schema), SCHEMA);
-    }
-    if file.origins.len() > MOST_ORIGINS {
-        return wrong("origins", format!("a list of {}", file.origins.len()), "at most 8");
-    }
-    if let Some(attempts) = file.attempts.filter(|attempts| !(1..=MOST_ATTEMPTS).contains(attempts)) {
-        return wrong("attempts", attempts.to_string(), "1 to 100");
-    }
+    fields.finish()?;
     Ok(file)
 }
 
@@ -195,8 +178,10 @@ pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ConfigError> {
     use io::Read;
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
+    std::fs::File::open(path)
+        .and_then(|file| file.take(LARGEST as u64 + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() > LARGEST {
         return Err(ConfigError::TooLarge { path: path.to_owned() });
     }
     Ok(bytes)
@@ -258,14 +243,16 @@ mod tests {
     #[test]
     fn a_config_of_another_form_is_refused_with_what_was_wanted() {
         for (config, wanted) in [
-            (r#"{"schema": "phase.config/2"}"#, r#"schema is "phase.config/2"; wanted phase.config/1"#),
-            (r#"{"schema": "phase.config/1", "attempts": 0}"#, "attempts is 0; wanted 1 to 100"),
-            (r#"{"schema": "phase.config/1", "trust": "/x"}"#, "unknown field `trust`"),
-            ("", "EOF"),
+            (r#"{"schema": "phase.config/2"}"#, "phase.config/1"),
+            (r#"{"schema": "phase.config/1", "attempts": 0}"#, "1 to 100"),
+            (r#"{"schema": "phase.config/1", "on_failure": "give up"}"#, "retry, shell, reboot or poweroff"),
+            (r#"{"schema": "phase.config/1", "trust": "/x"}"#, "trust"),
+            ("", "config.json"),
         ] {
             let error = read(tree("", Some(config)).path()).unwrap_err().to_string();
-            assert!(error.contains(wanted), "{error}");
+            assert!(error.starts_with("/etc/phase/config.json cannot be used: ") && error.contains(wanted), "{error}");
         }
+        assert!(read(tree("", Some(r#"{"schema": "phase.config/1", "x-note": 1}"#)).path()).is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The release's root: its squashfs over a loop device below, a tmpfs above, as one overlay.
 //!
-//! Used by stage two, and by stage one for the `direct` hand-off; everything stands under /run/phase/, which moves into
-//! the final system.
+//! Used by stage two, and by stage one for the `direct` hand-off. The layers stand under /run/phase/, which moves into
+//! the final system; their union does not, since /run has to move into it.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -22,7 +22,7 @@ pub const MODULES: [&str; 3] = ["loop", "squashfs", "overlay"];
 const BASE: &str = "/run/phase";
 const LOWER: &str = "/run/phase/lower";
 const WRITABLE: &str = "/run/phase/upper";
-const ROOT: &str = "/run/phase/root";
+const ROOT: &str = "/sysroot";
 
 /// A root that could not be put together.
 #[derive(Debug, thiserror::Error)]

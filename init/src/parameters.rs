@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
+
+use verify::ValueError;
 
 use crate::cmdline;
 use crate::console::Verbosity;
@@ -13,8 +16,7 @@ pub const MOST_ORIGINS: usize = 8;
 pub const MOST_ATTEMPTS: u32 = 100;
 
 /// What follows a failed attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     /// Try again, a number of times, then reboot.
     Retry,
@@ -92,7 +94,7 @@ impl Parameters {
                 self.origins.push(value.to_owned());
             }
             ("on_failure", Some(value)) => {
-                self.on_failure = Some(on_failure(value).ok_or("retry, shell, reboot or poweroff")?);
+                self.on_failure = Some(value.parse().map_err(|_| ON_FAILURE)?);
             }
             ("attempts", Some(value)) => {
                 let attempts = value.parse().ok().filter(|attempts| (1..=MOST_ATTEMPTS).contains(attempts));
@@ -108,14 +110,19 @@ impl Parameters {
     }
 }
 
-fn on_failure(value: &str) -> Option<OnFailure> {
-    Some(match value {
-        "retry" => OnFailure::Retry,
-        "shell" => OnFailure::Shell,
-        "reboot" => OnFailure::Reboot,
-        "poweroff" => OnFailure::PowerOff,
-        _ => return None,
-    })
+const ON_FAILURE: &str = "retry, shell, reboot or poweroff";
+
+impl FromStr for OnFailure {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        Ok(match text {
+            "retry" => Self::Retry,
+            "shell" => Self::Shell,
+            "reboot" => Self::Reboot,
+            "poweroff" => Self::PowerOff,
+            _ => return Err(ValueError::new(text, ON_FAILURE)),
+        })
+    }
 }
 
 fn shown(key: &str, value: Option<Cow<'_, str>>) -> String {

@@ -92,11 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         interactive(&machine, output)?
     };
-    if args.json {
-        println!("{:#}", report.to_json());
-    } else {
-        println!("\n{}", report.profile);
-    }
+    report.print(args.json);
     Ok(report.exit_code())
 }
 
@@ -181,8 +177,14 @@ pub struct Report {
 }
 
 impl Report {
-    fn to_json(&self) -> serde_json::Value {
-        json!({"reached": self.failure.is_none(), "failure": self.failure, "profile": self.profile.to_json()})
+    /// Prints the table, or all as JSON.
+    pub fn print(&self, as_json: bool) {
+        let Self { failure, profile } = self;
+        if as_json {
+            println!("{:#}", json!({"reached": failure.is_none(), "failure": failure, "profile": profile.to_json()}));
+        } else {
+            println!("\n{profile}");
+        }
     }
 
     /// 0 if what was wanted was reached, else 1 with the reason on standard error.
