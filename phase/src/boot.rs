@@ -53,9 +53,9 @@ pub struct Args {
     /// Use KVM; without it QEMU translates, which works on every host
     #[arg(long)]
     pub kvm: bool,
-    /// No network card
-    #[arg(long, conflicts_with = "serve")]
-    pub no_network: bool,
+    /// What the network card is plugged into: `user`, `restricted` (DHCP and nothing else) or `none`
+    #[arg(long, value_name = "WHAT", default_value = "user", value_parser = network)]
+    pub network: Network,
     /// Serve this published tree while the machine runs, and add its address as `phase.origin=`
     #[arg(long, value_name = "DIR")]
     pub serve: Option<PathBuf>,
@@ -76,15 +76,13 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = args.serve.as_deref().map(serve_to_guest).transpose()?;
-    let mut machine = Machine::new(&args.kernel, &args.initrd).memory_mib(args.memory).cpus(args.cpus);
+    let mut machine = Machine::new(&args.kernel, &args.initrd);
+    machine = machine.memory_mib(args.memory).cpus(args.cpus).network(args.network);
     for parameters in server.iter().map(origin_parameter).chain(args.append.iter().cloned()) {
         machine = machine.append(&parameters);
     }
     if args.kvm {
         machine = machine.accelerator(Accelerator::Kvm);
-    }
-    if args.no_network {
-        machine = machine.network(Network::None);
     }
     let output = if args.json { Output::Stderr } else { Output::Stdout };
     let report = if args.batch {
@@ -94,6 +92,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     report.print(args.json);
     Ok(report.exit_code())
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    match text {
+        "user" => Ok(Network::User),
+        "restricted" => Ok(Network::Restricted),
+        "none" => Ok(Network::None),
+        _ => Err("it is `user`, `restricted` or `none`".to_owned()),
+    }
 }
 
 /// Serves `tree` where a guest on QEMU's user network can reach it, on any free port of the host's loopback.

@@ -138,7 +138,7 @@ fn keys(own: &Path) -> anyhow::Result<PathBuf> {
     let [root, release] = ["root", "release"].map(|role| own.join("keys").join(role));
     for key in [&root, &release] {
         if !key.exists() {
-            keygen::run(&keygen::Args { out: key.clone(), no_passphrase: true, json: true })?;
+            keygen::generate(&keygen::Args { out: key.clone(), no_passphrase: true, json: false })?;
         }
     }
     trust::init(&trust::InitArgs {
@@ -159,6 +159,7 @@ fn keys(own: &Path) -> anyhow::Result<PathBuf> {
     Ok(release)
 }
 
+#[derive(Clone, Copy)]
 enum Packed<'a> {
     Boot { trust: &'a Path },
     Release,

@@ -33,16 +33,35 @@ pub struct Args {
     pub json: bool,
 }
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Report<'a> {
-    private: &'a Path,
-    public: &'a Path,
-    key_id: KeyId,
+/// The new key pair; `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The file with the private key.
+    pub private: PathBuf,
+    /// The file with the public key.
+    pub public: PathBuf,
+    /// What signatures call it.
+    pub key_id: KeyId,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let report = generate(args)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("private key  {}", report.private.display());
+        println!("public key   {}", report.public.display());
+        println!("key id       {}", report.key_id);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the key pair.
+///
+/// # Errors
+/// One of the files exists, there is no passphrase, or the host has no randomness.
+pub fn generate(args: &Args) -> anyhow::Result<Report> {
     let public_path = public_path(&args.out);
     // Before the passphrase is asked: nobody types it twice for nothing.
     output::refuse_existing(&args.out)?;
@@ -52,15 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     make_directory(&args.out)?;
     output::write(&args.out, key.to_pem(passphrase.as_deref().map(String::as_str))?.as_bytes(), 0o600, Existing::Keep)?;
     output::write(&public_path, key.public().to_pem()?.as_bytes(), 0o644, Existing::Keep)?;
-    let report = Report { private: &args.out, public: &public_path, key_id: key.public().id() };
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("private key  {}", report.private.display());
-        println!("public key   {}", report.public.display());
-        println!("key id       {}", report.key_id);
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(Report { private: args.out.clone(), public: public_path, key_id: key.public().id() })
 }
 
 /// `NAME.pub` beside `NAME`.

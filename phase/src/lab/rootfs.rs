@@ -175,14 +175,14 @@ fn build(recipe: &Recipe, overlay: &Path, image: &Path) -> anyhow::Result<()> {
     let mut packer = spawn(tar2sqfs.stdin(tar).stdout(Stdio::null()))?;
     let packing = packer.stderr.take().map(|stderr| command::Messages::collect(stderr, step.clone()));
 
-    let (made, packed) = (maker.wait()?, packer.wait()?);
+    let (made, image_made) = (maker.wait()?, packer.wait()?);
     let said = |thread: Option<std::thread::JoinHandle<command::Messages>>| {
         thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
     };
     let (messages, packing) = (said(messages), said(packing));
     step.finish_and_clear();
     // A packer that gave up breaks mmdebstrap's pipe: its words are the cause then.
-    anyhow::ensure!(packed.success() || !made.success(), "tar2sqfs failed ({packed}):\n{packing}");
+    anyhow::ensure!(image_made.success() || !made.success(), "tar2sqfs failed ({image_made}):\n{packing}");
     anyhow::ensure!(made.success(), "mmdebstrap failed ({made}):\n{messages}\n{packing}");
     Ok(())
 }

@@ -30,7 +30,7 @@ echo written >/etc/phase-test && echo "phase-test: the root takes writes"
 $b poweroff -f
 "#;
 
-/// What an init needs to find: mount points, and the links that make programs out of busybox are not among it.
+/// Where the files stand and what stage two and the init mount over.
 const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "proc", "run", "sbin", "sys", "tmp", "var"];
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -77,14 +77,11 @@ pub fn make(out: &Path, size: Option<u64>) -> anyhow::Result<()> {
 fn pack(directory: &Path, busybox: &Path, padding: Option<&Path>, image: &Path) -> anyhow::Result<()> {
     let init = directory.join("init");
     fs::write(&init, INIT)?;
-    let mut list = String::new();
-    for name in DIRECTORIES {
-        list += &format!("dir /{name} 0755 0 0\n");
-    }
+    let directories = DIRECTORIES.map(|name| format!("dir /{name} 0755 0 0\n"));
     let files = [("/bin/busybox", Some(busybox)), ("/sbin/init", Some(init.as_path())), ("/padding", padding)];
-    for (name, source) in files.into_iter().filter_map(|(name, source)| Some((name, source?))) {
-        list += &format!("file {name} 0755 0 0 {}\n", source.display());
-    }
+    let files = files.into_iter().filter_map(|(name, source)| Some((name, source?)));
+    let files = files.map(|(name, source)| format!("file {name} 0755 0 0 {}\n", source.display()));
+    let list: String = directories.into_iter().chain(files).collect();
     let listing = directory.join("list");
     fs::write(&listing, list)?;
     let mut gensquashfs = command::find("gensquashfs", "squashfs-tools-ng")?;
