@@ -9,6 +9,7 @@ TOOLS      := build/tools
 # What the demo and the tests need of Debian or Ubuntu. gcc and musl-tools link; the rest is run.
 PACKAGES   := qemu-system-x86 mmdebstrap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
 TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base iproute2 openssl curl g++ kexec-tools signify-openbsd util-linux
+SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
@@ -33,3 +34,34 @@ build: deps ## Build `phase` for this machine and the static musl `init`
 
 demo: build ## Boot a signed Debian release end to end in QEMU, and hand over its console (BATCH=1: end by itself)
 	$(PHASE) demo --init $(INIT) $(KERNEL_OPTION) $(if $(BATCH),--batch)
+
+test: test-deps build tools lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
+	cargo test --profile host --workspace --exclude qemu
+	cargo test --profile host --package qemu -- --test-threads=2
+	$(MAKE) fuzz SECONDS=5
+
+lint: tools ## Formatting, clippy, and cargo-deny (bans, licences, sources)
+	cargo fmt --all --check
+	cargo clippy --quiet --profile host --workspace --all-targets -- -D warnings
+	$(TOOLS)/bin/cargo-deny --all-features check bans licenses sources
+
+fuzz: tools ## Run every fuzz target for SECONDS each (60)
+	cd fuzz && for target in $$(PATH=$(abspath $(TOOLS)/bin):$$PATH cargo fuzz list); do \
+	  PATH=$(abspath $(TOOLS)/bin):$$PATH cargo fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; done
+
+size: build ## Print the size of the boot initramfs without modules, and fail over 700 KiB
+	$(PHASE) size --init $(INIT)
+
+compare: test-deps build ## Run the hand-made baseline beside Phase Boot and print the ratios
+	$(PHASE) compare --init $(INIT) $(KERNEL_OPTION)
+
+bench: test-deps ## Download with hashing against the download and the hash alone
+	cargo bench --package init
+
+tools: $(TOOLS)/bin/cargo-deny $(TOOLS)/bin/cargo-fuzz
+
+$(TOOLS)/bin/%:
+	cargo install --locked --quiet --root $(TOOLS) $*
+
+clean: ## Remove everything that was built
+	rm -rf build target fuzz/target
