@@ -7,7 +7,6 @@ const ETHERNET: u16 = 1;
 /// Interface flags of linux/if.h.
 pub(super) const UP: u32 = 1;
 const LOOPBACK: u32 = 1 << 3;
-const RUNNING: u32 = 1 << 6;
 const NO_ARP: u32 = 1 << 7;
 const LOWER_UP: u32 = 1 << 16;
 
@@ -40,13 +39,12 @@ impl Link {
         self.flags & UP != 0
     }
 
-    /// Whether it is switched on, has a carrier, and frames go out.
+    /// Whether it is switched on and has a carrier.
     ///
-    /// Both flags are needed: `RUNNING` also stands while the kernel does not know yet, and `LOWER_UP` comes a moment
-    /// before the queue is open.
-    pub(super) fn is_running(&self) -> bool {
-        let wanted = UP | RUNNING | LOWER_UP;
-        self.flags & wanted == wanted
+    /// `IFF_RUNNING` is not asked for: the kernel updates it at most once a second (`net/core/link_watch.c`), and it also
+    /// stands while the kernel does not know yet.
+    pub(super) fn has_carrier(&self) -> bool {
+        self.is_up() && self.flags & LOWER_UP != 0
     }
 
     /// Whether `down` has to do with it.
@@ -88,11 +86,11 @@ mod tests {
     }
 
     #[test]
-    fn running_needs_all_three() {
-        for flags in [UP | RUNNING, UP | LOWER_UP, RUNNING | LOWER_UP] {
-            assert!(!Link { flags, ..link() }.is_running(), "{flags:#x}");
+    fn a_carrier_counts_when_the_interface_is_on() {
+        for flags in [0, UP, LOWER_UP] {
+            assert!(!Link { flags, ..link() }.has_carrier(), "{flags:#x}");
         }
-        assert!(Link { flags: UP | RUNNING | LOWER_UP, ..link() }.is_running());
+        assert!(Link { flags: UP | LOWER_UP, ..link() }.has_carrier());
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
                 self.switch_on(link);
             }
             let asked = self.attempts.iter().any(|attempt| attempt.link.index == link.index);
-            if let (false, true, Some(hardware)) = (asked, link.is_running(), link.ethernet()) {
+            if let (false, true, Some(hardware)) = (asked, link.has_carrier(), link.ethernet()) {
                 self.console.info(format_args!("{}: link is up", link.name));
                 let now = self.now();
                 self.attempts.push(Attempt::begin(link.clone(), hardware, random(), now));
