@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
+use initramfs::pack::elf;
 use sha2::{Digest, Sha256};
 
 use super::command;
@@ -110,10 +111,9 @@ fn write_padding(path: &Path, length: u64) -> anyhow::Result<()> {
 fn static_busybox(path: &Path) -> anyhow::Result<PathBuf> {
     const ADVICE: &str = "apt-get install busybox-static";
     let bytes = fs::read(path).with_context(|| format!("{} is not installed: {ADVICE}", path.display()))?;
-    // PT_INTERP's string stands right after the program headers.
-    let head = &bytes[..bytes.len().min(4096)];
-    let dynamic = head.windows(7).any(|window| window == b"ld-linu" || window == b"ld-musl");
-    anyhow::ensure!(!dynamic, "{} is dynamically linked: {ADVICE}", path.display());
+    // The dynamic one has another package; elf's own advice is for programs of ours.
+    let usable = elf::check_static(&bytes).is_ok();
+    anyhow::ensure!(usable, "{} is not statically linked: {ADVICE}", path.display());
     Ok(path.to_owned())
 }
 
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_dynamic_program_is_refused() {
         let error = static_busybox(Path::new("/bin/sh")).unwrap_err().to_string();
-        assert!(error.contains("dynamically linked: apt-get install busybox-static"), "{error}");
+        assert!(error.contains("not statically linked: apt-get install busybox-static"), "{error}");
         let error = format!("{:#}", static_busybox(Path::new("/nowhere/busybox")).unwrap_err());
         assert!(error.contains("not installed"), "{error}");
     }
