@@ -48,6 +48,15 @@ struct Terminal {
     file: File,
 }
 
+/// Whom a line is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Programs.
+    Marker,
+    /// People.
+    Prose,
+}
+
 /// Priorities of the kernel log (syslog(2)). `Debug` keeps a line off the kernel's own console output, where it would
 /// stand twice.
 #[derive(Clone, Copy)]
@@ -88,17 +97,17 @@ impl Console {
     /// Says something that a person wants to follow.
     pub fn info(&self, message: fmt::Arguments<'_>) {
         let text = format!("       {message}");
-        self.put(Priority::Debug, &text, self.verbosity == Verbosity::Normal);
+        self.put(Priority::Debug, Style::Prose, &text, self.verbosity == Verbosity::Normal);
     }
 
     /// Says that something is wrong and what follows from it; shown even with `phase.quiet`.
     pub fn warn(&self, message: fmt::Arguments<'_>) {
-        self.put(Priority::Warning, &format!("  [!]  {message}"), true);
+        self.put(Priority::Warning, Style::Prose, &format!("  [!]  {message}"), true);
     }
 
     /// Writes a marker line (docs/markers.md).
     pub fn marker(&self, line: &str) {
-        self.put(Priority::Debug, line, true);
+        self.put(Priority::Debug, Style::Marker, line, true);
     }
 
     /// Writes text as it is, for the rescue prompt: to the consoles alone.
@@ -131,7 +140,7 @@ impl Console {
         }
     }
 
-    fn put(&self, priority: Priority, text: &str, on_terminals: bool) {
+    fn put(&self, priority: Priority, style: Style, text: &str, on_terminals: bool) {
         let shown = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut log) = self.kernel_log.as_ref() {
             // Of one line, so that it is one record; what does not fit is cut by the kernel.
@@ -140,17 +149,19 @@ impl Console {
         if !on_terminals {
             return;
         }
-        let mut lines = String::new();
-        if shown.is_some() {
-            lines.push_str("\r\x1b[K");
+        let over_the_bar = if shown.is_some() { "\r\x1b[K" } else { "" };
+        let bar = shown.as_ref().map(ToString::to_string).unwrap_or_default();
+        for terminal in &self.terminals {
+            // Markers are for programs; on a screen, where only people look, they stand back.
+            let (dim, normal) =
+                if style == Style::Marker && terminal.is_screen() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+            let mut lines = over_the_bar.to_owned();
+            for line in text.lines() {
+                _ = write!(lines, "{dim}{line}{normal}\r\n");
+            }
+            lines.push_str(&bar);
+            terminal.show(lines.as_bytes());
         }
-        for line in text.lines() {
-            _ = write!(lines, "{line}\r\n");
-        }
-        if let Some(bar) = shown.as_ref() {
-            _ = write!(lines, "{bar}");
-        }
-        self.show(&lines);
     }
 
     fn show(&self, text: &str) {
@@ -161,6 +172,11 @@ impl Console {
 }
 
 impl Terminal {
+    /// Whether this is a virtual terminal on a screen, not a line on which a program may listen.
+    fn is_screen(&self) -> bool {
+        self.name.strip_prefix("tty").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     /// Writes what the terminal takes before patience ends.
     fn show(&self, mut bytes: &[u8]) {
         let deadline = Instant::now() + PATIENCE;
@@ -221,6 +237,20 @@ mod tests {
     #[test]
     fn a_console_name_is_never_a_path() {
         assert_eq!(names("", "console=../../etc/passwd console=sda/x console= console", false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn markers_stand_back_on_a_screen_and_are_plain_on_a_line() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("dev")).unwrap();
+        for name in ["ttyS0", "tty0"] {
+            std::fs::write(root.path().join("dev").join(name), "").unwrap();
+        }
+        let console = Console::attach(root.path(), "console=ttyS0 console=tty0", Verbosity::Normal);
+        console.marker("phase: x: begin t=1");
+        let shown = |name| std::fs::read_to_string(root.path().join("dev").join(name)).unwrap();
+        assert_eq!(shown("ttyS0"), "phase: x: begin t=1\r\n");
+        assert_eq!(shown("tty0"), "\x1b[2mphase: x: begin t=1\x1b[0m\r\n");
     }
 
     #[test]

@@ -50,6 +50,11 @@ pub fn run() -> ! {
     };
     let version = env!("CARGO_PKG_VERSION");
     console.marker(&line("start", Event::Begin, begun, &[("stage", name), ("markers", "1"), ("version", version)]));
+    match stage {
+        Ok(Stage::Boot) => console.info(format_args!("Phase Boot {version}: looking for a signed release")),
+        Ok(Stage::Root) => console.info(format_args!("Phase Boot {version}: putting the verified root together")),
+        Err(_) => {}
+    }
     let earlier = early_stages(&console, &mounted, begun, mounts_end);
     let failure = match (mounted, &stage) {
         (Err(error), _) => Some(lasting("mounts", &error.to_string())),
