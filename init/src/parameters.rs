@@ -180,6 +180,14 @@ mod tests {
         assert_eq!((parameters.origins.len(), ignored.len()), (8, 1));
     }
 
+    #[test]
+    fn the_document_has_the_parameters_that_there_are() {
+        let rows = include_str!("../../docs/cmdline.md").lines().filter_map(|line| line.strip_prefix("| `phase."));
+        let documented: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+        let known = NAMES.replace(" or", ",").replace("phase.", "");
+        assert_eq!(documented, known.split(", ").collect::<Vec<_>>());
+    }
+
     proptest! {
         #[test]
         fn any_line_is_read_within_limits(line in "(phase\\.[a-z_]{0,12}(=[ -~]{0,20})? ?|[ -~]{0,10} ){0,40}") {

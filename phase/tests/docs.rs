@@ -1,0 +1,108 @@
+//! The documents are part of the program: what they link to is there, and what they tell a person to type exists.
+
+// clippy.toml lets #[test] functions unwrap; these helpers are tests as well.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The checkout.
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every Markdown file that is not built, as path and text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![checkout()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !["target", "build", ".git", "corpus"].contains(&name.as_str()) {
+                folders.push(path);
+            } else if name.ends_with(".md") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(found.len() > 10, "only {} documents were found", found.len());
+    found
+}
+
+/// The lines of the fenced `sh` blocks of a document, without comments.
+fn shell_lines(text: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            inside = line.trim() == "```sh";
+        } else if inside {
+            lines.push(line.split(" #").next().unwrap().trim().to_owned());
+        }
+    }
+    lines
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut followed = 0;
+    for (path, text) in documents() {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with('#') || link.contains("://") {
+                continue;
+            }
+            let target = path.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(target.exists(), "{}: the link to {link} leads nowhere", path.display());
+            followed += 1;
+        }
+    }
+    assert!(followed > 5, "only {followed} links were followed");
+}
+
+#[test]
+fn make_targets_exist() {
+    let makefile = fs::read_to_string(checkout().join("Makefile")).unwrap();
+    let mut seen = BTreeSet::new();
+    for (path, text) in documents() {
+        let in_shell = shell_lines(&text).into_iter().filter_map(|line| Some(line.strip_prefix("make ")?.to_owned()));
+        let in_prose = text.split("`make ").skip(1).filter_map(|rest| Some(rest.split('`').next()?.to_owned()));
+        for command in in_shell.chain(in_prose) {
+            let target = command.split_whitespace().next().unwrap_or_default().to_owned();
+            let is_target = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
+            assert!(is_target, "{}: there is no `make {target}`", path.display());
+            seen.insert(target);
+        }
+    }
+    assert!(seen.contains("demo") && seen.contains("test"), "{seen:?}");
+}
+
+/// `--help` of a subcommand, or `None` if there is no such one.
+fn help(subcommand: &[&str]) -> Option<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_phase")).args(subcommand).arg("--help").output().unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn commands_have_the_options_that_the_documents_use() {
+    let mut checked = 0;
+    for (path, text) in documents() {
+        for line in shell_lines(&text) {
+            let Some(rest) = line.strip_prefix("phase ") else { continue };
+            let words: Vec<&str> = rest.split_whitespace().collect();
+            let depth = words.iter().take_while(|word| !word.starts_with('-')).count();
+            let subcommand = &words[..depth.min(2)];
+            let help = help(subcommand)
+                .unwrap_or_else(|| panic!("{}: there is no `phase {}`", path.display(), subcommand.join(" ")));
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                let known = help.split([' ', ',', '\n']).any(|word| word == *option);
+                assert!(known, "{}: `phase {}` has no {option}", path.display(), subcommand.join(" "));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "only {checked} options were checked");
+}
