@@ -5,8 +5,9 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-mod command;
+pub(crate) mod command;
 pub mod kernel;
+mod kernel_config;
 pub mod rootfs;
 pub mod tiny_root;
 

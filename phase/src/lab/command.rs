@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 const KEPT_LINES: usize = 20;
 
 /// The path of `program`; the error names the package that has it.
-pub(super) fn find(program: &'static str, package: &'static str) -> anyhow::Result<Command> {
+pub(crate) fn find(program: &'static str, package: &'static str) -> anyhow::Result<Command> {
     Ok(Command::new(qemu::program::find(program, package)?))
 }
 
@@ -23,7 +23,7 @@ pub(super) fn find(program: &'static str, package: &'static str) -> anyhow::Resu
 ///
 /// # Errors
 /// It cannot be run or fails; the message has the command line and the end of what it said.
-pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let shown = show(command);
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {shown}"))?;
     if !output.status.success() {

@@ -83,7 +83,17 @@ impl KernelRoot {
             root.display(),
             kernel.version
         );
+        kernel.has_what_init_needs()?;
         Ok(kernel)
+    }
+
+    /// Compares the configuration beside the kernel, where there is one, with `kernel-configs/required.config`.
+    fn has_what_init_needs(&self) -> anyhow::Result<()> {
+        let path = self.root.join("boot").join(format!("config-{}", self.version));
+        let Ok(config) = fs::read_to_string(&path) else { return Ok(()) };
+        let missing = super::kernel_config::missing(&config);
+        anyhow::ensure!(missing.is_empty(), "{}: this kernel lacks {}", path.display(), missing.join(", "));
+        Ok(())
     }
 
     fn find(root: &Path) -> anyhow::Result<Self> {

@@ -34,7 +34,8 @@ $b poweroff -f
 /// Where the files stand and what stage two and the init mount over.
 const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "proc", "run", "sbin", "sys", "tmp", "var"];
 
-const BUSYBOX: &str = "/bin/busybox";
+/// Where Debian puts the static busybox.
+pub(crate) const BUSYBOX: &str = "/bin/busybox";
 
 /// Makes a small squashfs whose init prints one line and powers off.
 #[derive(clap::Args)]
@@ -108,7 +109,7 @@ fn write_padding(path: &Path, length: u64) -> anyhow::Result<()> {
 }
 
 /// A dynamically linked busybox would need a loader and libraries that this root does not have.
-fn static_busybox(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn static_busybox(path: &Path) -> anyhow::Result<PathBuf> {
     const ADVICE: &str = "apt-get install busybox-static";
     let bytes = fs::read(path).with_context(|| format!("{} is not installed: {ADVICE}", path.display()))?;
     // The dynamic one has another package; elf's own advice is for programs of ours.
