@@ -265,9 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_whose_configuration_lacks_something_is_refused_with_its_reason() {
+        let root = tree(&["boot/vmlinuz-6.1.0", "boot/config-6.1.0", "lib/modules/6.1.0/modules.dep"]);
+        fs::write(root.path().join("boot/config-6.1.0"), "# CONFIG_PACKET is not set\n").unwrap();
+        let error = KernelRoot::open(root.path()).unwrap_err().to_string();
+        assert!(error.contains("CONFIG_PACKET (DHCP before there is an address)"), "{error}");
+    }
+
+    #[test]
     fn both_places_of_modules_are_found() {
         for modules in ["lib/modules/6.1.0", "usr/lib/modules/6.1.0"] {
-            let root = tree(&["boot/vmlinuz-6.1.0", "boot/config-6.1.0", &format!("{modules}/modules.dep")]);
+            let root = tree(&["boot/vmlinuz-6.1.0", "boot/System.map-6.1.0", &format!("{modules}/modules.dep")]);
             let kernel = KernelRoot::open(root.path()).unwrap();
             assert_eq!(kernel.version(), "6.1.0");
             assert_eq!(kernel.modules(), root.path().join(modules));

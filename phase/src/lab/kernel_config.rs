@@ -6,7 +6,7 @@ const REQUIRED: &str = include_str!("../../../kernel-configs/required.config");
 /// The requirements that `config` (a kernel's `.config`) does not meet, each as `CONFIG_NAME (reason)`.
 ///
 /// A module is as good as a built-in: which of them the initramfs has to carry is its packer's concern.
-pub fn missing(config: &str) -> Vec<String> {
+pub(super) fn missing(config: &str) -> Vec<String> {
     required()
         .filter(|(name, _)| {
             !config.lines().any(|line| line.strip_prefix(name).is_some_and(|value| matches!(value, "=y" | "=m")))
