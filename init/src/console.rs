@@ -254,6 +254,27 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_that_takes_nothing_loses_lines_and_holds_nobody_up() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("dev")).unwrap();
+        let master = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+        rustix::pty::grantpt(&master).unwrap();
+        rustix::pty::unlockpt(&master).unwrap();
+        let slave = rustix::pty::ptsname(&master, Vec::new()).unwrap();
+        std::os::unix::fs::symlink(slave.to_str().unwrap(), root.path().join("dev/ttyS0")).unwrap();
+        let console = Console::attach(root.path(), "console=ttyS0", Verbosity::Normal);
+        assert_eq!(console.names(), ["ttyS0"]);
+        let (done, finished) = std::sync::mpsc::channel();
+        // More than any terminal buffers, and nobody reads at the other end.
+        std::thread::spawn(move || {
+            console.info(format_args!("{}", "x".repeat(200_000)));
+            done.send(()).unwrap();
+        });
+        finished.recv_timeout(Duration::from_mins(1)).expect("the console gives the line up");
+        drop(master);
+    }
+
+    #[test]
     fn lines_reach_a_terminal_with_carriage_returns_and_quiet_keeps_prose_off_it() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("dev")).unwrap();
