@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, demo, image, keygen, lab, publish, serve, sign, size, trust};
+use crate::{boot, compare, demo, image, keygen, lab, publish, serve, sign, size, trust};
 
 const EXAMPLES: &str = "\
 From nothing to a served release:
@@ -33,6 +33,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Boot(boot::Args),
+    Compare(compare::Args),
     Demo(demo::Args),
     Keygen(keygen::Args),
     Lab(lab::Args),
@@ -60,6 +61,7 @@ impl std::error::Error for UsageError {}
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Boot(args) => boot::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Lab(args) => lab::run(&args),

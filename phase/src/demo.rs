@@ -124,17 +124,17 @@ impl Demo {
         publish::publish(&release(files, key, trust_file(&own), tree.clone())?)?;
         step("the boot initramfs");
         let boot_initramfs = own.join("boot.cpio.zst");
-        pack(&args.init, &kernel, Packed::Boot { trust: &trust_file(&own) }, &boot_initramfs)?;
+        pack(&args.init, &kernel, Packed::Boot { trust: &trust_file(&own), modules: "net" }, &boot_initramfs)?;
         Ok(Self { kernel, boot_initramfs, tree })
     }
 }
 
-fn trust_file(own: &Path) -> PathBuf {
+pub(crate) fn trust_file(own: &Path) -> PathBuf {
     own.join("trust.json")
 }
 
 /// Makes the demo's keys and trust file unless they are there, and returns the release key.
-fn keys(own: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn keys(own: &Path) -> anyhow::Result<PathBuf> {
     let [root, release] = ["root", "release"].map(|role| own.join("keys").join(role));
     for key in [&root, &release] {
         if !key.exists() {
@@ -160,14 +160,16 @@ fn keys(own: &Path) -> anyhow::Result<PathBuf> {
 }
 
 #[derive(Clone, Copy)]
-enum Packed<'a> {
-    Boot { trust: &'a Path },
+pub(crate) enum Packed<'a> {
+    /// Of stage one, with the drivers of a set.
+    Boot { trust: &'a Path, modules: &'static str },
+    /// Of the release, with what its root needs.
     Release,
 }
 
-fn pack(init: &Path, kernel: &KernelRoot, what: Packed, out: &Path) -> anyhow::Result<()> {
+pub(crate) fn pack(init: &Path, kernel: &KernelRoot, what: Packed, out: &Path) -> anyhow::Result<()> {
     let (stage, trust, modules) = match what {
-        Packed::Boot { trust } => (StageName::Boot, Some(trust.to_owned()), "net"),
+        Packed::Boot { trust, modules } => (StageName::Boot, Some(trust.to_owned()), modules),
         Packed::Release => (StageName::Root, None, "root"),
     };
     image::initramfs(&InitramfsArgs {
@@ -189,13 +191,13 @@ fn pack(init: &Path, kernel: &KernelRoot, what: Packed, out: &Path) -> anyhow::R
 }
 
 /// What a release is made of.
-struct Files {
-    kernel: PathBuf,
-    initramfs: PathBuf,
-    rootfs: PathBuf,
+pub(crate) struct Files {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    pub(crate) rootfs: PathBuf,
 }
 
-fn release(files: Files, key: PathBuf, trust: PathBuf, tree: PathBuf) -> anyhow::Result<publish::Args> {
+pub(crate) fn release(files: Files, key: PathBuf, trust: PathBuf, tree: PathBuf) -> anyhow::Result<publish::Args> {
     let channel: Channel = CHANNEL.parse()?;
     Ok(publish::Args {
         tree,
