@@ -55,6 +55,7 @@ pub struct Machine {
     card: String,
     netdevs: Vec<(String, String)>,
     disks: Vec<Disk>,
+    clock: Option<String>,
 }
 
 impl Machine {
@@ -71,6 +72,7 @@ impl Machine {
             card: "virtio-net-pci".to_owned(),
             netdevs: Vec::new(),
             disks: Vec::new(),
+            clock: None,
         }
     }
 
@@ -137,6 +139,13 @@ impl Machine {
         self
     }
 
+    /// What the real-time clock says at the start, in UTC: `1970-01-01T00:00:00`. Without it, the host's time.
+    #[must_use]
+    pub fn clock(mut self, time: &str) -> Self {
+        self.clock = Some(time.to_owned());
+        self
+    }
+
     /// The kernel command line.
     pub fn command_line(&self) -> String {
         self.append.join(" ")
@@ -154,6 +163,9 @@ impl Machine {
         arguments.add_path("-kernel", &self.kernel);
         arguments.add_path("-initrd", &self.initrd);
         arguments.add(["-append", &self.command_line()]);
+        if let Some(time) = &self.clock {
+            arguments.add(["-rtc", &format!("base={time}")]);
+        }
         self.add_network(&mut arguments);
         for (number, disk) in self.disks.iter().enumerate() {
             let suffix = if disk.read_only { ",readonly=on" } else { "" };
@@ -263,17 +275,18 @@ mod tests {
         ] {
             assert!(command.contains(part), "{part:?} is not in {command:?}");
         }
-        assert!(!command.contains("kvm"));
+        assert!(!command.contains("kvm") && !command.contains("-rtc"));
     }
 
     #[test]
-    fn networks_and_disks_are_numbered() {
+    fn networks_and_disks_are_numbered_and_the_rest_is_passed_on() {
         let machine = machine()
             .network(Network::Restricted)
             .netdev("socket,mcast=230.0.0.1:1234", "e1000")
             .disk(Path::new("/a"))
             .read_only_disk(Path::new("/b"))
-            .append("phase.quiet");
+            .append("phase.quiet")
+            .clock("1970-01-01T00:00:00");
         let command = command(&machine);
         for part in [
             "user,restrict=on,id=net0",
@@ -281,6 +294,7 @@ mod tests {
             "file=/a,format=raw,if=none,id=disk0 ",
             "file=/b,format=raw,if=none,id=disk1,readonly=on",
             "console=ttyS0 phase.quiet",
+            "-rtc base=1970-01-01T00:00:00",
         ] {
             assert!(command.contains(part), "{part:?} is not in {command:?}");
         }

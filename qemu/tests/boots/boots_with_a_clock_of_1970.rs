@@ -1,0 +1,12 @@
+//! A machine that lost its clock still boots: the trust file's age is the least time that it believes.
+
+use crate::support::{Boot, Lab, Release, Serve};
+
+#[test]
+fn and_says_that_the_clock_is_not_believed() {
+    let server = Serve::tree(Release { handoff: "direct", ..Release::default() }.publish());
+    let mut boot = Boot::start(&Lab::ready().machine().clock("1970-01-01T00:00:00").append(&server.origin()));
+    let receipt = boot.reaches_the_release("direct");
+    assert_eq!(receipt["clock"]["trusted"], false);
+    assert!(boot.says("the machine's clock is not believed"));
+}

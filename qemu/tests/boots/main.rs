@@ -1,0 +1,34 @@
+//! Boots real machines and asks for the outcome. One promise or one attack per file; the name of a file and of the test
+//! in it are a sentence.
+//!
+//! They need `phase` and `init` built, as `make test` does (or `PHASE_BIN`, `PHASE_INIT`, `PHASE_KERNEL_ROOT`), and run in QEMU's
+//! own translator, two at a time. They are one program, since linking each by itself would take longer than running it.
+
+// A test that cannot go on says so by panicking, and so does what it stands on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod boots_a_release_through_kexec;
+mod boots_a_release_without_a_kernel;
+mod boots_debian_to_a_login;
+mod boots_the_older_release_if_the_newest_is_forged;
+mod boots_with_a_clock_of_1970;
+mod falls_back_to_direct_only_if_the_manifest_lists_it;
+mod follows_the_failure_policy;
+mod goes_on_after_the_connection_was_cut;
+mod is_quiet_if_asked_to;
+mod keeps_silent_in_a_mode_that_it_does_not_have;
+mod loses_no_time_to_a_card_without_a_link;
+mod opens_no_prompt_that_the_trust_file_forbids;
+mod outlives_a_killed_worker;
+mod refuses_a_kernel_with_one_flipped_bit;
+mod refuses_a_manifest_with_one_flipped_bit;
+mod refuses_a_release_that_a_stranger_signed;
+mod refuses_a_root_with_one_flipped_bit;
+mod refuses_a_server_that_sends_too_much;
+mod refuses_an_expired_release;
+mod refuses_too_little_memory_before_the_download;
+mod says_that_the_server_has_no_release;
+mod says_that_the_server_is_away;
+mod takes_the_newest_release_of_all_origins;

@@ -1,0 +1,153 @@
+//! A started machine, and the outcomes that tests ask it for.
+
+use std::{fs::File, thread, time::Duration};
+
+use qemu::{Error, Event, Machine, Marker, Running, qmp::Qmp};
+use serde_json::Value;
+
+use super::Lab;
+
+/// How long anything may take: QEMU translates, and the host may be busy.
+pub(crate) const LONG: Duration = Duration::from_secs(180);
+
+/// What the tiny release's init says of itself.
+const REACHED: &str = "phase-test: release pid 1 reached";
+
+/// A machine that boots.
+pub(crate) struct Boot {
+    running: Running,
+    _turn: File,
+}
+
+impl Boot {
+    /// Starts `machine` when its turn comes.
+    pub(crate) fn start(machine: &Machine) -> Self {
+        let turn = Lab::ready().turn();
+        Self { running: machine.start().unwrap(), _turn: turn }
+    }
+
+    /// Waits for `event` of `stage`.
+    #[track_caller]
+    pub(crate) fn reaches(&mut self, stage: &str, event: Event) -> Marker {
+        arrived(self.running.wait_for_marker(stage, event, LONG))
+    }
+
+    /// Waits for a line with `text` in it.
+    #[track_caller]
+    pub(crate) fn shows(&mut self, text: &str) {
+        arrived(self.running.wait_for_text(text, LONG));
+    }
+
+    /// Waits for a prompt that ends like this, and types a line there.
+    #[track_caller]
+    pub(crate) fn at_prompt(&mut self, end: &str, line: &str) {
+        let prompt = format!("a prompt that ends with {end:?}");
+        arrived(self.running.wait_for(&prompt, LONG, |line| line.text.trim_end().ends_with(end)));
+        self.types(&format!("{line}\r"));
+    }
+
+    /// Types `text`.
+    pub(crate) fn types(&self, text: &str) {
+        self.running.send(text).unwrap();
+    }
+
+    /// A control connection; QEMU makes its socket soon after its start.
+    pub(crate) fn qmp(&self) -> Qmp {
+        let attempts = std::iter::repeat_with(|| self.running.qmp()).take(100);
+        let mut opened = attempts.inspect(|result| {
+            if result.is_err() {
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        opened.find_map(Result::ok).expect("QEMU opens its control socket within seconds")
+    }
+
+    /// The release's init runs, reached by the hand-off `kind`; returns its receipt once it has switched the machine off.
+    #[track_caller]
+    pub(crate) fn reaches_the_release(&mut self, kind: &str) -> Value {
+        let handoff = self.reaches("handoff", Event::Begin);
+        assert_eq!(handoff.field("kind"), Some(kind));
+        self.shows(REACHED);
+        self.powers_off();
+        let lines: Vec<String> = self.running.transcript().lines().map(|line| line.text.clone()).collect();
+        let text = lines.join("\n");
+        let (_, receipt) = text.split_once("phase-test: receipt ").expect("the tiny release prints its receipt");
+        let receipt = serde_json::Deserializer::from_str(receipt).into_iter().next();
+        receipt.expect("a receipt").unwrap_or_else(|error| panic!("the receipt is no JSON ({error}):\n{text}"))
+    }
+
+    /// The attempt fails in `stage` with the stable word `error` and words that say what was seen and wanted; nothing of
+    /// the release was executed. Returns the marker that says what follows.
+    #[track_caller]
+    pub(crate) fn is_refused(&mut self, stage: &str, error: &str, words: &[&str]) -> Marker {
+        let fail = self.reaches(stage, Event::Fail);
+        assert_eq!(fail.field("error"), Some(error), "{fail:?}");
+        let recover = self.reaches("recover", Event::Begin);
+        assert_eq!(recover.field("error"), Some(error), "{recover:?}");
+        for words in words {
+            assert!(self.says(words), "the console does not say {words:?}:\n{}", self.running.transcript().tail());
+        }
+        self.executed_nothing(stage);
+        recover
+    }
+
+    /// The process that did the work was killed; PID 1 says so and that it switches off by its policy.
+    #[track_caller]
+    pub(crate) fn is_worker_killed(&mut self) {
+        let recover = self.reaches("recover", Event::Begin);
+        assert_eq!((recover.field("error"), recover.field("action")), (Some("worker"), Some("poweroff")));
+        assert!(self.says("the worker was killed"), "{}", self.running.transcript().tail());
+        self.executed_nothing("download");
+    }
+
+    /// Whether a line of the console has these words.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        self.running.transcript().contains(words)
+    }
+
+    /// Whether `stage` has begun.
+    pub(crate) fn began(&self, stage: &str) -> bool {
+        self.count(stage, Event::Begin) > 0
+    }
+
+    /// How often `event` of `stage` was marked.
+    pub(crate) fn count(&self, stage: &str, event: Event) -> usize {
+        self.running.transcript().markers().iter().filter(|(_, marker)| marker.is(stage, event)).count()
+    }
+
+    /// The kernel switches the machine off.
+    #[track_caller]
+    pub(crate) fn powers_off(&mut self) {
+        self.ends("reboot: Power down");
+    }
+
+    /// The kernel restarts the machine, which ends QEMU here.
+    #[track_caller]
+    pub(crate) fn restarts(&mut self) {
+        self.ends("reboot: Restarting system");
+    }
+
+    #[track_caller]
+    fn ends(&mut self, last_words: &str) {
+        self.shows(last_words);
+        assert!(arrived(self.running.wait_exit(LONG)).success());
+        assert!(!self.says("Kernel panic"), "{}", self.running.transcript().tail());
+    }
+
+    /// One kernel ran, one stage, and none of the release. `stage` is where it ended: `load` may have been tried only there.
+    #[track_caller]
+    fn executed_nothing(&self, stage: &str) {
+        assert_eq!(self.count("start", Event::Begin), 1, "another kernel was started");
+        assert!(stage == "load" || !self.began("load"), "a kernel was given to kexec_file_load");
+        for (stage, event) in [("load", Event::End), ("handoff", Event::Begin), ("switch", Event::Begin)] {
+            assert_eq!(self.count(stage, event), 0, "the marker {stage}: {event} is there");
+        }
+        assert!(!self.says("phase-test:"), "the release's init ran");
+    }
+}
+
+/// What was waited for; if it did not come, the end of the console, in lines.
+#[track_caller]
+fn arrived<T>(waited: Result<T, Error>) -> T {
+    waited.unwrap_or_else(|error| panic!("{error}"))
+}

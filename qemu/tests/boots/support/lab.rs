@@ -1,0 +1,194 @@
+//! The parts of a boot: keys, trust files, initramfs, a tiny root. Made once, and again when `phase`, `init` or the
+//! kernel changed; kept in build/e2e.
+//!
+//! Nothing is skipped: a part that is missing fails the test and names the command that makes it.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
+
+use qemu::Machine;
+
+/// Machines that run at a time: more would only make each other late.
+const MACHINES: usize = 2;
+
+/// The laboratory.
+pub(crate) struct Lab {
+    phase: PathBuf,
+    kernel_root: PathBuf,
+    /// The checkout, which every command runs in.
+    workspace: PathBuf,
+    /// Where the parts are.
+    parts: PathBuf,
+}
+
+impl Lab {
+    /// The laboratory of this run, complete.
+    pub(crate) fn ready() -> &'static Self {
+        static LAB: OnceLock<Lab> = OnceLock::new();
+        LAB.get_or_init(|| {
+            let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
+            let phase = required(&workspace, "PHASE_BIN", "target/host/phase", "cargo build --profile host -p phase");
+            let init = required(
+                &workspace,
+                "PHASE_INIT",
+                "target/x86_64-unknown-linux-musl/release/init",
+                "cargo build --release -p init --target x86_64-unknown-linux-musl",
+            );
+            let parts = workspace.join("build/e2e");
+            fs::create_dir_all(&parts).unwrap();
+            let kernel_root = kernel_root(&workspace, &phase);
+            let lab = Self { phase, kernel_root, workspace, parts };
+            lab.make(&init);
+            lab
+        })
+    }
+
+    /// A machine with the boot kernel and the boot initramfs, which switches off after a failure.
+    pub(crate) fn machine(&self) -> Machine {
+        self.machine_with("boot.cpio.zst")
+    }
+
+    /// The same, with a trust file that forbids the rescue prompt, and without network drivers.
+    pub(crate) fn locked_machine(&self) -> Machine {
+        self.machine_with("locked.cpio.zst")
+    }
+
+    fn machine_with(&self, initramfs: &str) -> Machine {
+        let parameters = "quiet panic=-1 phase.on_failure=poweroff";
+        Machine::new(&self.kernel(), &self.part(initramfs)).memory_mib(512).append(parameters)
+    }
+
+    /// A file of build/e2e.
+    pub(crate) fn part(&self, name: &str) -> PathBuf {
+        self.parts.join(name)
+    }
+
+    /// The kernel, for boot and release.
+    pub(crate) fn kernel(&self) -> PathBuf {
+        kernel_of(&self.kernel_root).unwrap_or_else(|| panic!("no boot/vmlinuz-* in {}", self.kernel_root.display()))
+    }
+
+    /// The root of a Debian system; made on its first use, which takes minutes.
+    pub(crate) fn debian(&self) -> PathBuf {
+        let root = self.workspace.join("build/rootfs.squashfs");
+        self.phase(&["lab", "rootfs", "--kernel-root", text(&self.kernel_root), "--out", text(&root)]);
+        root
+    }
+
+    /// Runs `phase` and returns what it printed.
+    pub(crate) fn phase(&self, arguments: &[&str]) -> String {
+        run(Command::new(&self.phase).args(arguments).current_dir(&self.workspace))
+    }
+
+    /// The program `phase`, to be started and ended.
+    pub(crate) fn phase_program(&self) -> &Path {
+        &self.phase
+    }
+
+    /// Waits for the turn of one more machine; the turn ends when the file is closed. Locks of files hold between
+    /// threads as well as between processes, whichever the test runner uses.
+    pub(crate) fn turn(&self) -> File {
+        loop {
+            for number in 0..MACHINES {
+                let turn = File::create(self.part(&format!("turn-{number}"))).unwrap();
+                match turn.try_lock() {
+                    Ok(()) => return turn,
+                    Err(TryLockError::WouldBlock) => {}
+                    Err(TryLockError::Error(error)) => panic!("cannot lock in {}: {error}", self.parts.display()),
+                }
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Makes the parts, unless they were made of these very inputs.
+    fn make(&self, init: &Path) {
+        let lock = File::create(self.part("lock")).unwrap();
+        lock.lock().unwrap();
+        let inputs: String = [self.phase.as_path(), init, &self.kernel()].into_iter().map(fingerprint).collect();
+        let stamp = self.part("inputs");
+        if fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == inputs) {
+            return;
+        }
+        for name in ["root", "release", "stranger"] {
+            let key = self.part(name);
+            if !key.exists() {
+                self.phase(&["keygen", "--no-passphrase", "--out", text(&key)]);
+            }
+        }
+        self.phase(&["lab", "tiny-root", "--out", text(&self.part("tiny.squashfs"))]);
+        self.trust("trust.json", &["--rescue-prompt"]);
+        self.trust("locked.json", &[]);
+        let with_drivers = ["--modules", "qemu-net,root", "--trust"];
+        self.image(
+            "boot.cpio.zst",
+            init,
+            &[&["--stage", "boot"], &with_drivers[..], &[text(&self.part("trust.json"))]],
+        );
+        self.image("locked.cpio.zst", init, &[&["--stage", "boot", "--trust", text(&self.part("locked.json"))]]);
+        self.image("release.cpio.zst", init, &[&["--stage", "root", "--modules", "root"]]);
+        fs::write(stamp, inputs).unwrap();
+    }
+
+    fn trust(&self, name: &str, options: &[&str]) {
+        let [root, release, out] = ["root.pub", "release.pub", name].map(|name| self.part(name));
+        let keys = ["--channel", "e2e", "--root-key", text(&root), "--release-key", text(&release)];
+        self.phase(&[&["trust", "init"], &keys[..], options, &["--force", "--out", text(&out)]].concat());
+    }
+
+    fn image(&self, name: &str, init: &Path, options: &[&[&str]]) {
+        let out = self.part(name);
+        let kernel = ["--kernel-root", text(&self.kernel_root)];
+        let common = ["image", "initramfs", "--force", "--init", text(init), "--out", text(&out)];
+        let options = options.concat();
+        let drivers: &[&str] = if options.contains(&"--modules") { &kernel } else { &[] };
+        self.phase(&[&common, drivers, &options].concat());
+    }
+}
+
+/// A path that `variable` names, or the default one; `make` is the command that makes it.
+fn required(workspace: &Path, variable: &str, default: &str, make: &str) -> PathBuf {
+    let path = workspace.join(std::env::var(variable).as_deref().unwrap_or(default));
+    assert!(path.is_file(), "{} is missing: run `{make}`, or name another with {variable}=", path.display());
+    path
+}
+
+fn kernel_root(workspace: &Path, phase: &Path) -> PathBuf {
+    if let Ok(given) = std::env::var("PHASE_KERNEL_ROOT") {
+        return workspace.join(given);
+    }
+    let root = workspace.join("build/kernel/cloud-amd64");
+    if kernel_of(&root).is_none() {
+        run(Command::new(phase).args(["lab", "kernel"]).current_dir(workspace));
+    }
+    root
+}
+
+fn kernel_of(root: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(root.join("boot")).ok()?;
+    let mut kernels = entries.map(|entry| entry.unwrap().path()).filter(|path| text(path).contains("/vmlinuz-"));
+    kernels.next()
+}
+
+/// Runs a command that has to succeed, and returns its standard output.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed ({}):\n{messages}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fingerprint(path: &Path) -> String {
+    let metadata = fs::metadata(path).unwrap();
+    format!("{} {} {:?}\n", path.display(), metadata.len(), metadata.modified().unwrap())
+}
+
+pub(super) fn text(path: &Path) -> &str {
+    path.to_str().expect("paths of the checkout are UTF-8")
+}

@@ -1,0 +1,106 @@
+//! Releases as `phase publish` makes them, each in a tree of its own, and what a thief of the server could do to one.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::lab::{Lab, text};
+
+/// What is published; the default is a tiny release that boots.
+pub(crate) struct Release {
+    pub(crate) version: u64,
+    /// The allowed hand-offs, best first.
+    pub(crate) handoff: &'static str,
+    /// The key that signs: `release`, or that of a `stranger`.
+    pub(crate) key: &'static str,
+    /// When it was made, if not now; it is valid for a year.
+    pub(crate) issued: Option<&'static str>,
+    /// The root file system, if not the tiny one.
+    pub(crate) rootfs: Option<PathBuf>,
+}
+
+/// The signed command line of every release.
+pub(crate) const CMDLINE: &str = "quiet panic=-1 signed=yes";
+
+impl Default for Release {
+    fn default() -> Self {
+        Self { version: 1, handoff: "kexec", key: "release", issued: None, rootfs: None }
+    }
+}
+
+impl Release {
+    /// Signs and publishes it.
+    pub(crate) fn publish(self) -> Tree {
+        let lab = Lab::ready();
+        let directory = tempfile::tempdir().unwrap();
+        let version = self.version.to_string();
+        let rootfs = self.rootfs.unwrap_or_else(|| lab.part("tiny.squashfs"));
+        let (key, kernel, initramfs) = (lab.part(self.key), lab.kernel(), lab.part("release.cpio.zst"));
+        let mut arguments = vec!["publish", "--json", "--tree", text(directory.path()), "--channel", "e2e"];
+        arguments.extend(["--version", &version, "--key", text(&key), "--cmdline", CMDLINE]);
+        arguments.extend(["--handoff", self.handoff, "--rootfs", text(&rootfs)]);
+        if self.handoff.contains("kexec") {
+            arguments.extend(["--kernel", text(&kernel), "--initramfs", text(&initramfs)]);
+        }
+        if let Some(issued) = self.issued {
+            arguments.extend(["--issued", issued]);
+        }
+        let published = serde_json::from_str(&lab.phase(&arguments)).unwrap();
+        Tree { directory, published }
+    }
+}
+
+/// A published tree. What is changed in it is changed behind the signer's back.
+pub(crate) struct Tree {
+    directory: TempDir,
+    published: Value,
+}
+
+impl Tree {
+    /// Its folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Flips one bit in the middle of the blob that holds the artifact whose name begins with `name`.
+    pub(crate) fn flip_bit_of_blob(&self, name: &str) {
+        let blobs = self.published["blobs"].as_array().unwrap();
+        let blob = blobs.iter().find(|blob| blob["name"].as_str().unwrap().starts_with(name)).unwrap();
+        let path = self.path().join("blobs/sha256").join(blob["sha256"].as_str().unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Flips one bit in the middle of the manifest that is signed.
+    pub(crate) fn flip_bit_of_manifest(&self) {
+        self.change_envelope(|envelope| flip_bit(&mut envelope["payload"]));
+    }
+
+    /// Flips one bit in the middle of the signature.
+    pub(crate) fn flip_bit_of_signature(&self) {
+        self.change_envelope(|envelope| flip_bit(&mut envelope["signatures"][0]["sig"]));
+    }
+
+    fn change_envelope(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.path().join("e2e/x86_64/manifest.dsse.json");
+        let mut envelope = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut envelope);
+        fs::write(path, envelope.to_string()).unwrap();
+    }
+}
+
+/// Flips the lowest bit of the character in the middle of a base64 text, which is one bit of the bytes that it stands for.
+fn flip_bit(base64: &mut Value) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = base64.as_str().unwrap().as_bytes().to_owned();
+    let middle = text.len() / 2;
+    let value = ALPHABET.iter().position(|letter| *letter == text[middle]).unwrap();
+    text[middle] = ALPHABET[value ^ 1];
+    *base64 = String::from_utf8(text).unwrap().into();
+}
