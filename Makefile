@@ -8,7 +8,7 @@ INIT       := target/$(TARGET)/release/init
 TOOLS      := build/tools
 # What the demo and the tests need of Debian or Ubuntu. gcc and musl-tools link; the rest is run.
 PACKAGES   := qemu-system-x86 mmdebstrap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
-TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base iproute2 openssl curl g++ kexec-tools signify-openbsd util-linux
+TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
@@ -37,6 +37,7 @@ demo: build ## Boot a signed Debian release end to end in QEMU, and hand over it
 
 test: test-deps build tools lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
 	cargo test --profile host --workspace --exclude qemu
+	$(PHASE) lab kernel
 	cargo test --profile host --package qemu -- --test-threads=2
 	$(MAKE) fuzz SECONDS=5
 
@@ -58,6 +59,8 @@ compare: test-deps build ## Run the hand-made baseline beside Phase Boot and pri
 bench: test-deps ## Download with hashing against the download and the hash alone
 	cargo bench --package init
 
+tools: ## Install cargo-deny and cargo-fuzz below build/, and the toolchain's clippy and rustfmt
+	@rustup component list --installed | grep -q clippy && rustup component list --installed | grep -q rustfmt || rustup component add clippy rustfmt
 tools: $(TOOLS)/bin/cargo-deny $(TOOLS)/bin/cargo-fuzz
 
 $(TOOLS)/bin/%:
