@@ -15,7 +15,7 @@ fn of_a_blob_unannounced() {
 
 #[test]
 fn of_a_manifest() {
-    is_refused("/manifest", Fault::Endless, "discover", "the server sent more than the");
+    is_refused("/manifest", Fault::EndlessChunks, "discover", "the server sent more than the");
 }
 
 fn is_refused(on: &'static str, fault: Fault, stage: &str, words: &str) {

@@ -1,13 +1,14 @@
 //! A release that is out of date is refused, whatever the machine's clock makes of it.
 
-use crate::support::{Boot, Lab, Release, Serve};
+use crate::support::{Boot, Lab, Release, Serve, Tree};
 
-const LONG_AGO: Release =
-    Release { version: 1, handoff: "kexec", key: "release", issued: Some("2024-01-01T00:00:00Z"), rootfs: None };
+fn long_ago() -> Tree {
+    Release { issued: Some("2024-01-01T00:00:00Z"), ..Release::default() }.publish()
+}
 
 #[test]
 fn and_says_when_it_expired() {
-    let server = Serve::tree(LONG_AGO.publish());
+    let server = Serve::tree(long_ago());
     let mut boot = Boot::start(&Lab::ready().machine().append(&server.origin()));
     boot.is_refused("verify", "expired", &["2024-12-31T00:00:00Z"]);
     boot.powers_off();
@@ -15,7 +16,7 @@ fn and_says_when_it_expired() {
 
 #[test]
 fn on_a_machine_whose_clock_says_1970() {
-    let server = Serve::tree(LONG_AGO.publish());
+    let server = Serve::tree(long_ago());
     let mut boot = Boot::start(&Lab::ready().machine().clock("1970-01-01T00:00:00").append(&server.origin()));
     let words = ["the machine's clock is not believed", "2024-12-31T00:00:00Z"];
     boot.is_refused("verify", "expired", &words);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Lab;
 
 /// How long anything may take: QEMU translates, and the host may be busy.
-pub(crate) const LONG: Duration = Duration::from_secs(180);
+pub(crate) const LONG: Duration = Duration::from_mins(3);
 
 /// What the tiny release's init says of itself.
 const REACHED: &str = "phase-test: release pid 1 reached";

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     OneByteMore,
     /// It announces nothing and never stops sending.
     Endless,
+    /// The same, in chunks.
+    EndlessChunks,
 }
 
 /// The server; its threads end with the test program.
@@ -42,6 +44,17 @@ pub(crate) struct Hostile {
 struct Requests {
     paths: Mutex<Vec<String>>,
     came: Condvar,
+}
+
+impl Requests {
+    /// Takes down `path`, and says whether it had been asked for before.
+    fn note(&self, path: &str) -> bool {
+        let mut paths = self.paths.lock().unwrap();
+        let again = paths.iter().any(|earlier| earlier == path);
+        paths.push(path.to_owned());
+        self.came.notify_all();
+        again
+    }
 }
 
 impl Hostile {
@@ -82,63 +95,63 @@ impl Hostile {
 }
 
 fn answer(mut stream: &TcpStream, root: &Path, requests: &Requests, (on, fault): (&str, Fault)) -> io::Result<()> {
-    let mut head = Vec::new();
-    for line in BufReader::new(stream).lines().take(100) {
-        match line? {
-            line if line.is_empty() => break,
-            line => head.push(line),
-        }
-    }
-    let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
-    let fault = if path.contains(on) { fault } else { Fault::None };
-    let asked_before = {
-        let mut paths = requests.paths.lock().unwrap();
-        paths.push(path.clone());
-        requests.came.notify_all();
-        paths.iter().filter(|earlier| **earlier == path).count() > 1
+    let head = request(stream)?;
+    let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let again = requests.note(path);
+    let fault = match fault {
+        _ if !path.contains(on) => Fault::None,
+        Fault::CutsOnce if again => Fault::None,
+        Fault::CutsOnce => Fault::CutsAtHalf,
+        fault => fault,
     };
-    let file: PathBuf = root.join(path.trim_start_matches('/'));
-    let Ok(mut body) = fs::read(file) else {
+    let Ok(mut body) = fs::read(root.join(path.trim_start_matches('/'))) else {
         return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     };
-    let size = body.len();
-    let from = range_start(&head).filter(|from| *from <= size);
-    let start = from.unwrap_or(0);
-    let last = size - 1;
-    match from {
-        Some(from) => write!(stream, "HTTP/1.1 206 Partial\r\nContent-Range: bytes {from}-{last}/{size}\r\n")?,
+    let (size, start) = (body.len(), range_start(&head));
+    match start {
+        Some(start) => write!(stream, "HTTP/1.1 206 P\r\nContent-Range: bytes {start}-{}/{size}\r\n", size - 1)?,
         None => write!(stream, "HTTP/1.1 200 OK\r\n")?,
     }
-    write!(stream, "Connection: close\r\n")?;
+    let start = start.unwrap_or(0);
     if fault == Fault::OneByteMore {
         body.push(b'!');
     }
-    let half = (size / 2).max(start);
     match fault {
-        Fault::Endless => write!(stream, "\r\n")?,
-        _ => write!(stream, "Content-Length: {}\r\n\r\n", body.len() - start)?,
+        Fault::Endless => {}
+        Fault::EndlessChunks => write!(stream, "Transfer-Encoding: chunked\r\n")?,
+        _ => write!(stream, "Content-Length: {}\r\n", body.len() - start)?,
     }
+    write!(stream, "Connection: close\r\n\r\n")?;
+    let first_half = &body[start..(size / 2).max(start)];
     match fault {
-        Fault::Late(late) => thread::sleep(late),
-        Fault::CutsAtHalf => return stream.write_all(&body[start..half]),
-        Fault::CutsOnce if !asked_before => return stream.write_all(&body[start..half]),
+        Fault::CutsAtHalf => return stream.write_all(first_half),
         Fault::StallsAtHalf => {
-            stream.write_all(&body[start..half])?;
+            stream.write_all(first_half)?;
             thread::sleep(LONG);
             return Ok(());
         }
+        Fault::EndlessChunks => loop {
+            write!(stream, "4\r\n!!!!\r\n")?;
+        },
+        Fault::Late(late) => thread::sleep(late),
         _ => {}
     }
     stream.write_all(&body[start..])?;
-    while fault == Fault::Endless {
-        stream.write_all(&[b'!'; 4096])?;
+    if fault == Fault::Endless {
+        io::copy(&mut io::repeat(b'!'), &mut stream)?;
     }
     Ok(())
 }
 
+/// The lines of a request.
+fn request(stream: &TcpStream) -> io::Result<Vec<String>> {
+    let lines = BufReader::new(stream).lines().take(100);
+    lines.take_while(|line| !line.as_ref().is_ok_and(String::is_empty)).collect()
+}
+
 /// The N of `Range: bytes=N-`.
 fn range_start(head: &[String]) -> Option<usize> {
-    let range =
-        head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned))?;
-    range.trim().split('-').next()?.parse().ok()
+    let mut head = head.iter().map(|line| line.to_ascii_lowercase());
+    let range = head.find_map(|line| line.strip_prefix("range: bytes=").map(str::to_owned))?;
+    range.trim().strip_suffix('-')?.parse().ok()
 }

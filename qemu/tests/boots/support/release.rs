@@ -15,6 +15,8 @@ pub(crate) struct Release {
     pub(crate) version: u64,
     /// The allowed hand-offs, best first.
     pub(crate) handoff: &'static str,
+    /// Its PID 1.
+    pub(crate) init: &'static str,
     /// The key that signs: `release`, or that of a `stranger`.
     pub(crate) key: &'static str,
     /// When it was made, if not now; it is valid for a year.
@@ -28,7 +30,7 @@ pub(crate) const CMDLINE: &str = "quiet panic=-1 signed=yes";
 
 impl Default for Release {
     fn default() -> Self {
-        Self { version: 1, handoff: "kexec", key: "release", issued: None, rootfs: None }
+        Self { version: 1, handoff: "kexec", init: "/sbin/init", key: "release", issued: None, rootfs: None }
     }
 }
 
@@ -42,7 +44,7 @@ impl Release {
         let (key, kernel, initramfs) = (lab.part(self.key), lab.kernel(), lab.part("release.cpio.zst"));
         let mut arguments = vec!["publish", "--json", "--tree", text(directory.path()), "--channel", "e2e"];
         arguments.extend(["--version", &version, "--key", text(&key), "--cmdline", CMDLINE]);
-        arguments.extend(["--handoff", self.handoff, "--rootfs", text(&rootfs)]);
+        arguments.extend(["--handoff", self.handoff, "--init", self.init, "--rootfs", text(&rootfs)]);
         if self.handoff.contains("kexec") {
             arguments.extend(["--kernel", text(&kernel), "--initramfs", text(&initramfs)]);
         }
