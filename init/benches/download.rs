@@ -1,0 +1,216 @@
+//! `make bench`: what hashing costs a download, on this host, from nginx over loopback with nothing slowed down.
+//!
+//! In each round, one after the other: the bytes fetched into an arena and not hashed, the same bytes hashed in memory,
+//! and both at once by the code that PID 1 runs ([`init::download::sealed`]), built as it ships. The promise is that both
+//! at once take at most [`WANTED`] times as long as the slower of the two; exit status 1 if they take longer.
+
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use discover::{Origin, Sink};
+use init::{
+    console::{Console, Verbosity},
+    download::{self, Carrier, Pulse},
+    sys::memory::SharedBuffer,
+};
+use verify::{Artifact, Sha256Digest};
+
+/// Bytes of the blob.
+const SIZE: usize = 300_000_000;
+/// Rounds; the first warms up the page cache and does not count.
+const ROUNDS: usize = 9;
+/// Most that the download with hashing may take, of the slower of download and hash.
+const WANTED: f64 = 1.25;
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> Result<ExitCode, Error> {
+    let directory = tempfile::tempdir()?;
+    let artifact = publish(directory.path())?;
+    let server = Nginx::start(directory.path())?;
+    let origin = Origin::parse(&format!("http://127.0.0.1:{}", server.port))?;
+
+    println!("{:>5} {:>12} {:>12} {:>12} {:>7}", "round", "download", "hash", "both", "ratio");
+    let mut rounds = Vec::new();
+    for number in 0..=ROUNDS {
+        let round = Round::run(&origin, &artifact)?;
+        let name = if number == 0 { "warm".to_owned() } else { number.to_string() };
+        println!("{name:>5} {round}");
+        rounds.push(round);
+    }
+    let median = Round::median(&rounds[1..]);
+    println!("{:>5} {median}", "");
+    let reached = median.ratio() <= WANTED;
+    let verdict = if reached { "reached" } else { "MISSED" };
+    println!(
+        "download with hashing: {:.2} of the slower of the two, wanted <= {WANTED:.2}: {verdict} (medians of {ROUNDS} rounds)",
+        median.ratio()
+    );
+    Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What one round took.
+#[derive(Clone, Copy)]
+struct Round {
+    download: Duration,
+    hash: Duration,
+    both: Duration,
+}
+
+impl Round {
+    fn run(origin: &Origin, artifact: &Artifact) -> Result<Self, Error> {
+        let begun = Instant::now();
+        let mut arena = SharedBuffer::reserve("bench", SIZE)?;
+        fetch(origin, artifact, arena.bytes())?;
+        let download = begun.elapsed();
+
+        let begun = Instant::now();
+        let digest = Sha256Digest::of(arena.bytes());
+        let hash = begun.elapsed();
+        assert_eq!(digest, artifact.sha256, "the download alone brought other bytes");
+        drop(arena);
+
+        let console = Console::attach(Path::new("/nowhere"), "", Verbosity::Quiet);
+        let carrier = Carrier { sources: &[origin], console: &console, pulse: &Unheard };
+        let begun = Instant::now();
+        let file = download::sealed(artifact, &carrier)?;
+        let both = begun.elapsed();
+        drop(file);
+        Ok(Self { download, hash, both })
+    }
+
+    fn median(rounds: &[Self]) -> Self {
+        let middle = |time: fn(&Self) -> Duration| {
+            let mut times: Vec<_> = rounds.iter().map(time).collect();
+            times.sort();
+            times[times.len() / 2]
+        };
+        Self {
+            download: middle(|round| round.download),
+            hash: middle(|round| round.hash),
+            both: middle(|round| round.both),
+        }
+    }
+
+    fn ratio(&self) -> f64 {
+        self.both.as_secs_f64() / self.download.max(self.hash).as_secs_f64()
+    }
+}
+
+impl std::fmt::Display for Round {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for time in [self.download, self.hash, self.both] {
+            write!(f, "{:>9.1} ms ", time.as_secs_f64() * 1e3)?;
+        }
+        write!(f, "{:>7.2}", self.ratio())
+    }
+}
+
+#[derive(Debug)]
+struct Unheard;
+
+impl Pulse for Unheard {
+    fn beat(&self) {}
+}
+
+/// The same fetcher into the same kind of memory, in pieces as `verify` lends them, and nobody hashes.
+fn fetch(origin: &Origin, artifact: &Artifact, arena: &mut [u8]) -> Result<(), Error> {
+    const PIECE: usize = 256 << 10;
+    struct Plain<'a>(&'a mut [u8], usize);
+    impl Sink for Plain<'_> {
+        fn space(&mut self) -> &mut [u8] {
+            let end = (self.1 / PIECE + 1) * PIECE;
+            let end = end.min(self.0.len());
+            &mut self.0[self.1..end]
+        }
+        fn filled(&mut self, count: usize) {
+            self.1 += count;
+        }
+        fn received(&self) -> u64 {
+            self.1 as u64
+        }
+    }
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let mut sink = Plain(arena, 0);
+    Ok(origin.blob(&artifact.sha256.to_string(), artifact.size, &mut sink, deadline, &mut |_| ())?)
+}
+
+/// Writes a blob that looks like a compressed one below `root`, as a published tree has it.
+fn publish(root: &Path) -> Result<Artifact, Error> {
+    let mut bytes = Vec::with_capacity(SIZE);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    while bytes.len() < SIZE {
+        // Xorshift (Marsaglia, 2003).
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(SIZE);
+    let sha256 = Sha256Digest::of(&bytes);
+    let directory = root.join("blobs/sha256");
+    fs::create_dir_all(&directory)?;
+    let mut file = BufWriter::new(File::create(directory.join(sha256.to_string()))?);
+    file.write_all(&bytes)?;
+    file.flush()?;
+    Ok(Artifact { name: "blob".to_owned(), size: SIZE as u64, sha256 })
+}
+
+/// nginx on a free port; it ends with this value.
+struct Nginx {
+    child: Child,
+    port: u16,
+}
+
+impl Nginx {
+    fn start(root: &Path) -> Result<Self, Error> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let place = root.display();
+        let mut temporary = String::new();
+        for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+            temporary += &format!("{kind}_temp_path {place}/{kind};\n");
+        }
+        // As root, nginx's worker would be somebody who cannot read a temporary folder.
+        let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+        let configuration = format!(
+            "{user} daemon off; worker_processes 1; pid {place}/pid; error_log stderr;\n\
+             events {{}}\n\
+             http {{ {temporary} access_log off; sendfile on; tcp_nopush on;\n\
+             server {{ listen 127.0.0.1:{port}; root {place}; }} }}\n"
+        );
+        let file = root.join("nginx.conf");
+        fs::write(&file, configuration)?;
+        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+        let mut nginx = Command::new("nginx");
+        nginx.env("PATH", path).args(["-e", "stderr", "-c"]).arg(&file).stdin(Stdio::null());
+        let mut child = nginx.spawn().map_err(|error| format!("nginx (package nginx-light): {error}"))?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            if let Some(status) = child.try_wait()? {
+                return Err(format!("nginx ended: {status}").into());
+            }
+            if Instant::now() > deadline {
+                return Err("nginx does not listen after 10 s".into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Self { child, port })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // TERM lets the master end its worker too.
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.child.wait();
+    }
+}
