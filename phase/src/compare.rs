@@ -37,10 +37,10 @@ pub struct Args {
     /// How often each chain boots, for each number of CPUs
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub runs: u32,
-    /// CPUs of the guest for the way to kexec_file_load
+    /// CPUs of the guest for the way to `kexec_file_load`
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub cpus: u32,
-    /// The program that packs the baseline's initramfs: KERNEL_ROOT PUBKEY OUT
+    /// The program that packs the baseline's initramfs: `KERNEL_ROOT PUBKEY OUT`
     #[arg(long, value_name = "FILE", default_value = "../shared/baseline/make-initramfs")]
     pub baseline: PathBuf,
     /// The static program `init`

@@ -68,8 +68,8 @@ impl Bench {
     /// Makes both releases and both boot initramfs, and serves the releases.
     pub(super) fn prepare(args: &Args) -> anyhow::Result<Self> {
         let own = args.dir.join("compare");
-        let served = own.join("served");
-        let [tree, published] = [OURS, BASELINE].map(|name| served.join(name));
+        let web = own.join("web");
+        let [tree, published] = [OURS, BASELINE].map(|name| web.join(name));
         fs::create_dir_all(&published).with_context(|| format!("cannot make {}", published.display()))?;
         step("the kernel and a root of 60 MB");
         let kernel = match &args.kernel_root {
@@ -83,7 +83,7 @@ impl Bench {
         step("the release and the boot initramfs of the baseline");
         let handmade = Handmade { kernel: &kernel, rootfs: &rootfs, script: &args.baseline };
         let baseline = handmade.make(&own, &published)?;
-        let server = boot::serve_to_guest(&served)?;
+        let server = boot::serve_to_guest(&web)?;
         Ok(Self { kernel: kernel.kernel(), ours, baseline, server })
     }
 

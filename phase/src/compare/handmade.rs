@@ -1,6 +1,7 @@
 //! The baseline's release and its two initramfs, as the person who wrote the script would make them.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -61,7 +62,7 @@ impl Handmade<'_> {
         let mut manifest = String::new();
         for name in FILES {
             let bytes = fs::read(published.join(name))?;
-            manifest += &format!("{}  {name}\n", Sha256Digest::of(&bytes));
+            writeln!(manifest, "{}  {name}", Sha256Digest::of(&bytes))?;
         }
         Ok(fs::write(published.join("manifest"), manifest)?)
     }
