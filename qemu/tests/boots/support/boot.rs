@@ -149,5 +149,8 @@ impl Boot {
 /// What was waited for; if it did not come, the end of the console, in lines.
 #[track_caller]
 fn arrived<T>(waited: Result<T, Error>) -> T {
-    waited.unwrap_or_else(|error| panic!("{error}"))
+    match waited {
+        Ok(arrived) => arrived,
+        Err(error) => panic!("{error}"),
+    }
 }
