@@ -2,14 +2,15 @@
 //!
 //! Every active console of the kernel, every `console=` of the command line and the framebuffer's terminal get every
 //! line; the kernel log gets it too. A console that does not take a line in time (a serial line held by flow control)
-//! loses that line and never holds up the boot.
+//! loses that line, and those after it until it takes one again: it holds up the boot once, for two seconds.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,8 +20,12 @@ use crate::progress::Bar;
 
 /// How long one line may take on one console. 900 bytes at 9600 baud are 0.9 s.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long what was written may take to leave the machine. A serial line's buffer of 4 KiB at 9600 baud is 4.3 s.
+const DRAINING: Duration = Duration::from_secs(5);
 /// More consoles than this are not opened; `console=` is the machine's owner's, but a list has an end.
 const MOST: usize = 8;
+/// How the names of terminals begin (Documentation/admin-guide/devices.txt). `console=` must not open a disk or a watchdog.
+const TERMINALS: [&str; 5] = ["tty", "hvc", "hvsi", "sclp", "xvc"];
 
 /// How much is said on the consoles. The kernel log gets everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,8 @@ pub struct Console {
 struct Terminal {
     name: String,
     file: File,
+    /// It did not take the last line in time.
+    stalled: AtomicBool,
 }
 
 /// Whom a line is for.
@@ -77,7 +84,11 @@ impl Console {
             .filter_map(|name| {
                 let path = root.join("dev").join(&name);
                 let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                open(&path, flags, Mode::empty()).ok().map(|fd| Terminal { name, file: File::from(fd) })
+                open(&path, flags, Mode::empty()).ok().map(|fd| Terminal {
+                    name,
+                    file: File::from(fd),
+                    stalled: AtomicBool::new(false),
+                })
             })
             .collect();
         let kernel_log = std::fs::OpenOptions::new().write(true).open(root.join("dev/kmsg")).ok();
@@ -96,13 +107,13 @@ impl Console {
 
     /// Says something that a person wants to follow.
     pub fn info(&self, message: fmt::Arguments<'_>) {
-        let text = format!("       {message}");
+        let text = prose("       ", message);
         self.put(Priority::Debug, Style::Prose, &text, self.verbosity == Verbosity::Normal);
     }
 
     /// Says that something is wrong and what follows from it; shown even with `phase.quiet`.
     pub fn warn(&self, message: fmt::Arguments<'_>) {
-        self.put(Priority::Warning, Style::Prose, &format!("  [!]  {message}"), true);
+        self.put(Priority::Warning, Style::Prose, &prose("  [!]  ", message), true);
     }
 
     /// Writes a marker line (docs/markers.md).
@@ -133,11 +144,23 @@ impl Console {
         }
     }
 
-    /// Waits until every console has sent what it was given.
+    /// Waits until every console has sent what it was given, within limits: tcdrain(3) has none, and a Ctrl-S on a
+    /// console, or noise on an open serial line that looks like one, would hold PID 1 up for ever.
     pub fn flush(&self) {
+        let (sent, all_sent) = mpsc::channel::<()>();
         for terminal in &self.terminals {
-            _ = rustix::termios::tcdrain(&terminal.file);
+            let Ok(file) = terminal.file.try_clone() else { continue };
+            let sent = sent.clone();
+            let drain = move || {
+                _ = rustix::termios::tcdrain(&file);
+                drop(sent);
+            };
+            // No thread, no wait: what is written leaves the machine by itself, if it is given the time.
+            _ = std::thread::Builder::new().name("flush".into()).spawn(drain);
         }
+        drop(sent);
+        // Ends when every thread has dropped its end, or with the time.
+        _ = all_sent.recv_timeout(DRAINING);
     }
 
     fn put(&self, priority: Priority, style: Style, text: &str, on_terminals: bool) {
@@ -177,12 +200,19 @@ impl Terminal {
         self.name.strip_prefix("tty").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
-    /// Writes what the terminal takes before patience ends.
-    fn show(&self, mut bytes: &[u8]) {
-        let deadline = Instant::now() + PATIENCE;
+    /// Writes what the terminal takes before patience ends; for one that took nothing the last time, there is none.
+    fn show(&self, bytes: &[u8]) {
+        let patience = if self.stalled.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+        let left = self.write(bytes, patience);
+        self.stalled.store(left > 0, Ordering::Relaxed);
+    }
+
+    /// Says how many bytes were not taken.
+    fn write(&self, mut bytes: &[u8], patience: Duration) -> usize {
+        let deadline = Instant::now() + patience;
         while !bytes.is_empty() {
             match rustix::io::write(&self.file, bytes) {
-                Ok(0) => return,
+                Ok(0) => break,
                 Ok(written) => bytes = &bytes[written..],
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
@@ -190,13 +220,28 @@ impl Terminal {
                     let timeout = Timespec::try_from(left).unwrap_or_default();
                     let mut ready = [PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::OUT)];
                     if left.is_zero() || poll(&mut ready, Some(&timeout)).is_err() {
-                        return;
+                        break;
                     }
                 }
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        bytes.len()
     }
+}
+
+/// What is said to people. Words of strangers (a server's header) may stand in it: they cannot command the terminal
+/// (C1 control characters can, as U+009B), nor look like a marker to a program that reads the same line.
+fn prose(lead: &str, message: fmt::Arguments<'_>) -> String {
+    let text: String = format!("{lead}{message}")
+        .chars()
+        .map(
+            |character| {
+                if character.is_control() && character != '\n' { char::REPLACEMENT_CHARACTER } else { character }
+            },
+        )
+        .collect();
+    text.replace("phase: ", "phase; ")
 }
 
 /// The consoles to open, in order and each once: what the kernel says is active, what the command line names, and
@@ -210,7 +255,9 @@ fn names(active: &str, command_line: &str, framebuffer: bool) -> Vec<String> {
     let screen = framebuffer.then(|| "tty0".to_owned());
     for name in active.split_ascii_whitespace().map(str::to_owned).chain(given).chain(screen) {
         // The name becomes a path below /dev.
-        let plain = !name.is_empty() && name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let plain = name.len() <= 32
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && TERMINALS.iter().any(|terminal| name.starts_with(terminal));
         let name = if name == "tty1" { "tty0".to_owned() } else { name };
         if plain && !names.contains(&name) && names.len() < MOST {
             names.push(name);
@@ -237,6 +284,42 @@ mod tests {
     #[test]
     fn a_console_name_is_never_a_path() {
         assert_eq!(names("", "console=../../etc/passwd console=sda/x console= console", false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_console_is_a_terminal_and_no_other_device() {
+        let line = "console=sda console=mem console=watchdog console=null console=hvc0 console=ttyAMA0,115200";
+        assert_eq!(names("", line, false), ["hvc0", "ttyAMA0"]);
+    }
+
+    #[test]
+    fn words_of_a_stranger_cannot_command_a_terminal_or_look_like_a_marker() {
+        let header = "\u{9b}2J\x1b[2J\rphase: switch: begin t=1";
+        let said = prose("  [!]  ", format_args!("the server sends '{header}'"));
+        assert!(!said.contains(char::is_control) && !said.contains("phase: "), "{said:?}");
+        assert_eq!(prose("", format_args!("two\nlines")), "two\nlines");
+    }
+
+    #[test]
+    fn a_terminal_that_takes_nothing_holds_up_once_and_is_heard_of_again() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("dev")).unwrap();
+        let path = root.path().join("dev/ttyS0");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let console = Console::attach(root.path(), "console=ttyS0", Verbosity::Normal);
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            console.warn(format_args!("{}", "x".repeat(800)));
+        }
+        assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
+        let mut reader = File::open(&path).unwrap();
+        // Half of what a pipe holds, so that reading does not wait.
+        std::io::copy(&mut std::io::Read::take(&mut reader, 32 << 10), &mut std::io::sink()).unwrap();
+        console.warn(format_args!("back again"));
+        console.warn(format_args!("for good"));
+        let mut seen = vec![0; 64 << 10];
+        let read = std::io::Read::read(&mut reader, &mut seen).unwrap();
+        assert!(String::from_utf8_lossy(&seen[..read]).ends_with("back again\r\n  [!]  for good\r\n"));
     }
 
     #[test]

@@ -19,6 +19,9 @@ const LONGEST: usize = 64;
 /// Lines of the log that `log` shows.
 const SHOWN: usize = 200;
 
+/// A terminal is read from without waiting and without becoming anybody's controlling terminal.
+const UNATTACHED: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
+
 /// What the person chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -88,23 +91,18 @@ fn prompt(console: &Console) -> io::Result<Choice> {
     let mut inputs: Vec<File> = console
         .devices(Path::new("/"))
         .iter()
-        .filter_map(|path| {
-            OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path).ok()
-        })
+        .filter_map(|path| OpenOptions::new().read(true).custom_flags(UNATTACHED.bits().cast_signed()).open(path).ok())
         .collect();
-    // The first console becomes the controlling terminal; a prompt without one works as well.
-    if rustix::process::setsid().is_ok()
-        && let Some(first) = inputs.first()
-    {
-        _ = rustix::process::ioctl_tiocsctty(first);
-    }
+    // None of them becomes a controlling terminal: Ctrl-C would end the prompt, and the end of the prompt would hang the
+    // terminal up under PID 1 as well (`disassociate_ctty`, drivers/tty/tty_jobctrl.c of Linux).
     console.say_prompt(&format!("\r\nPhase Boot rescue prompt\r\n{}\r\n", HELP.replace('\n', "\r\n")));
     loop {
         console.say_prompt("phase> ");
         let line = next_line(&mut inputs)?;
         match command(&line) {
             Command::Choose(choice) => return Ok(choice),
-            Command::Log => console.say_prompt(&log().replace('\n', "\r\n")),
+            // Line by line: a slow serial line has time for each.
+            Command::Log => log().lines().for_each(|line| console.say_prompt(&format!("{line}\r\n"))),
             Command::Help => console.say_prompt(&format!("{}\r\n", HELP.replace('\n', "\r\n"))),
             Command::Nothing => {}
             Command::Unknown => {
