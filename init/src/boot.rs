@@ -172,7 +172,10 @@ impl StageOne<'_> {
     }
 
     fn drivers(&self, config: &Config) -> Result<modules::Drivers, BootError> {
-        let load = || modules::coldplug(Path::new("/"), &config.command_line, self.console);
+        let load = || {
+            quiet::give_back(Path::new("/"));
+            modules::coldplug(Path::new("/"), &config.command_line, self.console)
+        };
         Ok(self.timeline.stage("modules", load, |drivers| field("loaded", &drivers.loaded))?)
     }
 
@@ -296,16 +299,18 @@ impl StageOne<'_> {
         let (Some(boot), Some(rootfs)) = (&release.boot_files, &release.rootfs) else {
             return Err(BootError::NoWay("kexec without kernel, initramfs and rootfs".into()));
         };
+        let composed = download::room(boot, rootfs)?;
+        kexec::takes(composed)?;
         let sizes = Sizes {
             kernel: boot.kernel.artifact.size,
             kernel_init: boot.kernel.init_size,
-            composed: boot.initramfs.artifact.size + rootfs.size,
+            composed,
             initramfs_unpacked: boot.initramfs.unpacked_size,
             rootfs: rootfs.size,
         };
         self.fits(|memory| fit::kexec(&sizes, memory))?;
         let command_line = kexec::command_line(&release.cmdline, &config.command_line)?;
-        let bytes = sizes.kernel + sizes.composed;
+        let bytes = sizes.kernel + boot.initramfs.artifact.size + rootfs.size;
         let downloaded = self.download(bytes, chosen, |carrier| download::for_kexec(boot, rootfs, carrier))?;
         let next = proved.insert(self.compose(downloaded, chosen, rootfs, config)?);
         drivers.stop();

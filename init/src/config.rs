@@ -52,9 +52,14 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// What holds while the configuration is not known: nobody gets a prompt.
-    pub const UNCONFIGURED: Self =
-        Self { on_failure: OnFailure::Reboot, attempts: DEFAULT_ATTEMPTS, rescue_prompt: false };
+    /// What holds while the configuration is not known: what the command line says, and nobody gets a prompt.
+    pub fn unconfigured(parameters: &Parameters) -> Self {
+        Self {
+            on_failure: parameters.on_failure.unwrap_or(OnFailure::Reboot),
+            attempts: parameters.attempts.unwrap_or(DEFAULT_ATTEMPTS),
+            rescue_prompt: false,
+        }
+    }
 }
 
 /// A configuration that cannot be used.
@@ -253,6 +258,14 @@ mod tests {
             assert!(error.starts_with("/etc/phase/config.json cannot be used: ") && error.contains(wanted), "{error}");
         }
         assert!(read(tree("", Some(r#"{"schema": "phase.config/1", "x-note": 1}"#)).path()).is_ok());
+    }
+
+    #[test]
+    fn without_a_configuration_the_command_line_counts_and_nobody_gets_a_prompt() {
+        let (parameters, _) = Parameters::parse("phase.on_failure=poweroff phase.shell");
+        let recovery = Recovery::unconfigured(&parameters);
+        assert_eq!((recovery.on_failure, recovery.rescue_prompt), (OnFailure::PowerOff, false));
+        assert_eq!(Recovery::unconfigured(&Parameters::default()).on_failure, OnFailure::Reboot);
     }
 
     #[test]

@@ -111,6 +111,11 @@ pub trait Pulse: std::fmt::Debug {
     fn beat(&self);
 }
 
+/// Bytes that the composed initramfs may take, the largest hand-off included.
+pub fn room(boot: &BootFiles, rootfs: &Artifact) -> Result<u64, DownloadError> {
+    Ok(SegmentLayout::new(boot.initramfs.artifact.size, rootfs.size)?.total(LARGEST_HANDOFF)?)
+}
+
 /// Downloads kernel, initramfs and squashfs; the latter two to where the next kernel will find them.
 pub fn for_kexec(boot: &BootFiles, rootfs: &Artifact, carrier: &Carrier<'_>) -> Result<Downloaded, DownloadError> {
     let initramfs = &boot.initramfs.artifact;

@@ -8,11 +8,15 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::cmdline;
 use crate::compose::Next;
+use crate::progress::Mib;
 use crate::sys::kexec::file_load;
 use crate::timeline::Kind;
 
 /// Longest command line that x86 and arm64 take (`COMMAND_LINE_SIZE` of Linux), NUL included.
 const LONGEST: usize = 2048;
+
+/// Largest file in bytes that `kexec_file_load` reads (`kernel_read_file`, fs/kernel_read_file.c of Linux).
+const LARGEST_FILE: u64 = i32::MAX as u64;
 
 /// A kernel that could not be loaded or entered.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +26,16 @@ pub enum KexecError {
     CommandLine {
         /// Bytes.
         seen: usize,
+    },
+    /// The next initramfs is too large.
+    #[error(
+        "the release's initramfs and root take {}; kexec_file_load reads at most {}: make the root smaller",
+        Mib(*.seen),
+        Mib(LARGEST_FILE)
+    )]
+    TooLarge {
+        /// Bytes.
+        seen: u64,
     },
     /// The kernel refused to load it.
     #[error("kexec_file_load refused the release's kernel: {}", meaning(*.0))]
@@ -35,7 +49,7 @@ impl Kind for KexecError {
     fn kind(&self) -> &'static str {
         match self {
             Self::CommandLine { .. } => "cmdline",
-            Self::Load(_) => "kexec-load",
+            Self::Load(_) | Self::TooLarge { .. } => "kexec-load",
             Self::Jump(_) => "kexec-jump",
         }
     }
@@ -79,6 +93,11 @@ pub fn command_line(signed: &str, machine: &str) -> Result<CString, KexecError> 
     }
     let seen = line.len();
     CString::new(line).map_err(|_| KexecError::CommandLine { seen })
+}
+
+/// Whether an initramfs of `size` bytes can be loaded at all: asked before it is downloaded.
+pub fn takes(size: u64) -> Result<(), KexecError> {
+    if size > LARGEST_FILE { Err(KexecError::TooLarge { seen: size }) } else { Ok(()) }
 }
 
 /// Gives the next kernel and initramfs to the kernel that runs.
@@ -131,6 +150,13 @@ mod tests {
             command_line(&"x".repeat(1500), &format!("console={}", "y".repeat(600))),
             Err(KexecError::CommandLine { seen: 2109 })
         ));
+    }
+
+    #[test]
+    fn a_file_that_the_kernel_cannot_read_is_refused_before_it_is_downloaded() {
+        assert!(takes(LARGEST_FILE).is_ok());
+        let error = takes(3 << 30).unwrap_err().to_string();
+        assert!(error.contains("3072.0 MiB") && error.contains("2047.9 MiB"), "{error}");
     }
 
     #[test]

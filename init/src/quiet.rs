@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 
 use crate::console::Console;
 
+/// Stands while devices may be without their drivers, for the worker after this one.
+const BEGUN: &str = "run/phase/quiet";
+
 /// The devices that were taken from their drivers.
 #[derive(Debug)]
 #[must_use = "if the jump fails, the devices have to be given back"]
 pub struct Quiet {
     released: Vec<Device>,
+    begun: PathBuf,
 }
 
 #[derive(Debug)]
@@ -26,6 +30,9 @@ struct Device {
 /// Links down, drivers off. What cannot be done is said and left: the jump is still better than no boot.
 pub fn network(root: &Path, console: &Console) -> Quiet {
     crate::network::down(console);
+    let begun = root.join(BEGUN);
+    // Best effort: it only serves an attempt that comes after an accident.
+    _ = begun.parent().map(std::fs::create_dir_all).and_then(|_| std::fs::write(&begun, "").ok());
     let mut released = Vec::new();
     for device in devices(&root.join("sys/class/net")) {
         match std::fs::write(device.driver.join("unbind"), &device.name) {
@@ -37,7 +44,7 @@ pub fn network(root: &Path, console: &Console) -> Quiet {
             )),
         }
     }
-    Quiet { released }
+    Quiet { released, begun }
 }
 
 impl Quiet {
@@ -51,6 +58,24 @@ impl Quiet {
         for device in self.released {
             if let Err(error) = std::fs::write(device.driver.join("bind"), &device.name) {
                 console.warn(format_args!("{} got no driver back: {error}", device.name));
+            }
+        }
+        _ = std::fs::remove_file(self.begun);
+    }
+}
+
+/// Does what [`Quiet::undo`] would have done for a worker that was ended in the middle of the load (the kernel does this
+/// when memory runs out): every device without a driver is offered to the drivers.
+pub fn give_back(root: &Path) {
+    if std::fs::remove_file(root.join(BEGUN)).is_err() {
+        return;
+    }
+    let entries = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
+    for bus in entries(root.join("sys/bus")) {
+        for device in entries(bus.path().join("devices")) {
+            if !device.path().join("driver").exists() {
+                // Most answer that there is no driver for them.
+                _ = std::fs::write(bus.path().join("drivers_probe"), device.file_name().as_encoded_bytes());
             }
         }
     }
@@ -75,6 +100,22 @@ fn devices(class: &Path) -> Vec<Device> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_a_device_without_a_driver_is_given_back() {
+        let root = tempfile::tempdir().unwrap();
+        let bus = root.path().join("sys/bus/pci");
+        for directory in ["devices/0000:00:01.0/driver", "devices/0000:00:02.0"] {
+            std::fs::create_dir_all(bus.join(directory)).unwrap();
+        }
+        give_back(root.path());
+        assert!(!bus.join("drivers_probe").exists(), "nothing was taken");
+        std::fs::create_dir_all(root.path().join("run/phase")).unwrap();
+        std::fs::write(root.path().join(BEGUN), "").unwrap();
+        give_back(root.path());
+        assert!(!root.path().join(BEGUN).exists());
+        assert_eq!(std::fs::read_to_string(bus.join("drivers_probe")).unwrap(), "0000:00:02.0");
+    }
 
     #[test]
     fn a_card_with_two_ports_is_let_go_once_and_the_loopback_never() {

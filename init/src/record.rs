@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Recovery;
 use crate::network::Connection;
+use crate::parameters::Parameters;
 use crate::timeline::{Kind, StageTiming};
 
 /// Schema of the hand-off.
@@ -143,6 +145,11 @@ impl Handoff {
         }
     }
 
+    /// What follows a failure of stage two: the command line says it, and stage one whether there may be a prompt.
+    pub fn recovery(&self, parameters: &Parameters) -> Recovery {
+        Recovery { rescue_prompt: self.rescue_prompt, ..Recovery::unconfigured(parameters) }
+    }
+
     fn parse(json: &[u8]) -> Result<Self, RecordError> {
         #[derive(Deserialize)]
         struct Schema {
@@ -153,7 +160,10 @@ impl Handoff {
         if schema != HANDOFF_SCHEMA {
             return Err(RecordError::Schema { seen: schema.chars().take(40).collect() });
         }
-        Ok(serde_json::from_slice(json)?)
+        // Fields for others, which a newer stage one may write (docs/formats.md).
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(json)?;
+        fields.retain(|name, _| !name.starts_with("x-"));
+        Ok(serde_json::from_value(fields.into())?)
     }
 
     /// Writes the receipt: the hand-off and the stages that came after it. `path` is replaced as a whole.
@@ -168,6 +178,7 @@ impl Handoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameters::OnFailure;
 
     fn handoff() -> Handoff {
         Handoff {
@@ -208,6 +219,25 @@ mod tests {
     fn another_schema_is_named() {
         let error = Handoff::parse(br#"{"schema": "phase.handoff/9", "new": 1}"#).unwrap_err();
         assert!(error.to_string().contains("phase.handoff/9"), "{error}");
+    }
+
+    #[test]
+    fn a_field_for_others_is_passed_over_and_an_unknown_one_is_not() {
+        let with = |field: &str| {
+            let json = String::from_utf8(handoff().to_json().unwrap()).unwrap();
+            Handoff::parse(json.replacen('{', &format!("{{\"{field}\":1,"), 1).as_bytes())
+        };
+        assert_eq!(with("x-note").unwrap(), handoff());
+        assert!(with("note").unwrap_err().to_string().contains("note"));
+    }
+
+    #[test]
+    fn stage_two_opens_a_prompt_only_if_stage_one_was_allowed_to() {
+        let (parameters, _) = Parameters::parse("phase.on_failure=shell");
+        for rescue_prompt in [true, false] {
+            let recovery = Handoff { rescue_prompt, ..handoff() }.recovery(&parameters);
+            assert_eq!((recovery.on_failure, recovery.rescue_prompt), (OnFailure::Shell, rescue_prompt));
+        }
     }
 
     #[test]

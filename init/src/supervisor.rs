@@ -18,6 +18,7 @@ use crate::marker::{Event, line, now_us};
 use crate::mounts::{self, MountError};
 use crate::outcome::{Failure, Outcome};
 use crate::parameters::Parameters;
+use crate::record::Handoff;
 use crate::recover::{self, Action};
 use crate::rescue::Choice;
 use crate::switch_root;
@@ -38,6 +39,9 @@ pub fn run() -> ! {
     let begun = now_us();
     let mounted = mounts::early();
     let mounts_end = now_us();
+    // The kernel takes ten lines in five seconds from each writer, unless it is told otherwise (printk_devkmsg,
+    // Documentation/admin-guide/sysctl/kernel.rst); markers would be missing in its log.
+    _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
     switch_root::standard_streams();
     let command_line = config::command_line(Path::new("/")).unwrap_or_default();
     let (parameters, _) = Parameters::parse(&command_line);
@@ -62,9 +66,11 @@ pub fn run() -> ! {
         (Ok(_), Ok(_)) => None,
     };
     let recovery = match &stage {
-        Ok(Stage::Boot) => config::read(Path::new("/")).map_or(Recovery::UNCONFIGURED, |config| config.recovery),
-        _ => Recovery::UNCONFIGURED,
-    };
+        Ok(Stage::Boot) => config::read(Path::new("/")).ok().map(|config| config.recovery),
+        Ok(Stage::Root) => Handoff::read(Path::new("/")).ok().map(|handoff| handoff.recovery(&parameters)),
+        Err(_) => None,
+    }
+    .unwrap_or_else(|| Recovery::unconfigured(&parameters));
     let supervisor = Supervisor { console, earlier, recovery };
     if let (None, Ok(stage)) = (&failure, stage) {
         supervisor.boot(stage, parameters.shell)
@@ -237,7 +243,13 @@ impl Supervisor {
 
     fn child(&self, role: Role) -> Option<Child> {
         let started = serde_json::to_string(&self.earlier).map_err(std::io::Error::from).and_then(|timings| {
-            Command::new("/proc/self/exe").arg(role.argument()).env(TIMINGS, timings).stdout(Stdio::piped()).spawn()
+            // What the kernel made of words of its command line is not for the worker (RUST_MIN_STACK, say).
+            Command::new("/proc/self/exe")
+                .arg(role.argument())
+                .env_clear()
+                .env(TIMINGS, timings)
+                .stdout(Stdio::piped())
+                .spawn()
         });
         started.inspect_err(|error| self.console.warn(format_args!("cannot start {}: {error}", role.argument()))).ok()
     }
