@@ -15,6 +15,16 @@ pub fn words(command_line: &str) -> impl Iterator<Item = (Cow<'_, str>, Option<C
     })
 }
 
+/// A command line cut at a lone `--`: what is for the kernel and for us, and what is for the release's init, if the line
+/// has a `--` at all.
+pub fn cut(command_line: &str) -> (&str, Option<&str>) {
+    let line = bounded(command_line);
+    let Some(dashes) = split(line).find(|word| *word == "--") else { return (line, None) };
+    // The word is a part of the line, so that its address tells its place.
+    let start = dashes.as_ptr().addr() - line.as_ptr().addr();
+    (line[..start].trim_end(), Some(line[start + dashes.len()..].trim()))
+}
+
 /// Joins words for another kernel's command line; a value with white space, of which a line break is one too, is quoted.
 pub fn join<'a>(words: impl Iterator<Item = (Cow<'a, str>, Option<Cow<'a, str>>)>) -> String {
     let mut line = String::new();
@@ -94,6 +104,13 @@ mod tests {
     #[test]
     fn words_after_two_dashes_are_for_the_release() {
         assert_eq!(pairs("a -- phase.mode=private"), [("a".into(), None)]);
+    }
+
+    #[test]
+    fn a_line_is_cut_at_two_dashes_that_stand_alone() {
+        assert_eq!(cut("a --b \"x -- y\" -- single  -- z\n"), ("a --b \"x -- y\"", Some("single  -- z")));
+        assert_eq!(cut("a --b\n"), ("a --b", None));
+        assert_eq!(cut("--"), ("", Some("")));
     }
 
     #[test]

@@ -83,11 +83,17 @@ pub fn command_line(signed: &str, machine: &str) -> Result<CString, KexecError> 
         word => matches!(word, ("phase.quiet", None) | ("efi", Some("noruntime"))),
     });
     let own: Vec<_> = allowed.filter(|word| !cmdline::words(signed).any(|signed| signed == *word)).collect();
-    let mut line = signed.trim().to_owned();
+    // What follows `--` is for the release's init; ours is for the kernel and stands before it.
+    let (kernel, init) = cmdline::cut(signed.trim());
+    let mut line = kernel.to_owned();
     if !line.is_empty() && !own.is_empty() {
         line.push(' ');
     }
     line.push_str(&cmdline::join(own.into_iter()));
+    if let Some(init) = init {
+        line.push_str(" -- ");
+        line.push_str(init);
+    }
     if line.len() >= LONGEST {
         return Err(KexecError::CommandLine { seen: line.len() });
     }
@@ -135,6 +141,11 @@ mod tests {
     #[test]
     fn a_word_that_is_signed_already_is_not_added_again() {
         assert_eq!(line("console=ttyS0 quiet", "console=ttyS0 console=tty0"), "console=ttyS0 quiet console=tty0");
+    }
+
+    #[test]
+    fn the_machines_words_stand_before_those_of_the_releases_init() {
+        assert_eq!(line("quiet -- single", "console=ttyS0"), "quiet console=ttyS0 -- single");
     }
 
     #[test]

@@ -127,16 +127,22 @@ impl<'texts> Loader<'texts> {
         Ok(Self { index, directory: &texts.directory, command_line, tried: HashSet::new(), loaded: 0 })
     }
 
-    /// Loads a module after what it needs. A module that was tried before is not tried again.
+    /// Loads a module after what it needs. A module that was tried before is not tried again. What is loaded along with it
+    /// may be a mere wish (a softdep that this CPU does not have), so that only the module's own failure counts; the
+    /// first refusal then says more than the unknown symbol that it led to.
     fn load(&mut self, name: &str) -> Result<(), ModuleError> {
         let paths = self
             .index
             .load_order(name)
             .map_err(|source| ModuleError::Index { directory: self.directory.to_owned(), source })?;
-        for path in paths {
-            if self.tried.insert(path) {
-                insert(&self.directory.join(path), self.command_line)?;
-                self.loaded += 1;
+        let mut first = None;
+        for path in paths.into_iter().filter(|path| self.tried.insert(path)).collect::<Vec<_>>() {
+            match insert(&self.directory.join(path), self.command_line) {
+                Ok(()) => self.loaded += 1,
+                Err(error) if initramfs::kmod::same_name(name_of_path(path), name) => {
+                    return Err(first.unwrap_or(error));
+                }
+                Err(error) => first = first.or(Some(error)),
             }
         }
         Ok(())
@@ -147,6 +153,20 @@ impl<'texts> Loader<'texts> {
         for name in self.index.matching(modalias) {
             if let Err(error) = self.load(name) {
                 console.warn(format_args!("{error}"));
+            }
+        }
+    }
+
+    /// Serves every device that is there. A driver may bring a bus with devices of its own (virtio): looks until nothing
+    /// is new.
+    fn serve_all(&mut self, root: &Path, console: &Console) {
+        loop {
+            let before = self.loaded;
+            for modalias in modaliases(root) {
+                self.serve(&modalias, console);
+            }
+            if self.loaded == before {
+                return;
             }
         }
     }
@@ -213,16 +233,7 @@ fn follow(
     stopped: &AtomicBool,
 ) {
     let announcements = Uevents::listen();
-    // A driver that was loaded may bring a bus with devices of its own (virtio): look until nothing is new.
-    loop {
-        let before = loader.loaded;
-        for modalias in modaliases(root) {
-            loader.serve(&modalias, console);
-        }
-        if loader.loaded == before {
-            break;
-        }
-    }
+    loader.serve_all(root, console);
     _ = report.send(Ok(loader.loaded));
     let announcements = match announcements {
         Ok(announcements) => announcements,
@@ -234,7 +245,10 @@ fn follow(
         if stopped.load(Ordering::Relaxed) {
             return;
         }
-        loader.serve(&modalias, console);
+        match modalias {
+            Some(modalias) => loader.serve(&modalias, console),
+            None => loader.serve_all(root, console),
+        }
     }
 }
 

@@ -113,7 +113,9 @@ pub fn from_file(file: impl AsFd, offset: u64, size: u64, init: &str) -> Result<
         while unmount(target, UnmountFlags::DETACH).is_ok() {}
     }
     let device = LoopDevice::attach(file, offset, size).map_err(RootError::Loop)?;
-    let lower = MountFlags::RDONLY | MountFlags::NODEV;
+    // The union's own flags count for what is started from it. Seen directly, below /run/phase, a program that was replaced
+    // above must not lend its rights any more.
+    let lower = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
     attempt("the squashfs", LOWER, mount(device.path(), LOWER, "squashfs", lower, c""))?;
     attempt("a tmpfs", WRITABLE, mount("tmpfs", WRITABLE, "tmpfs", MountFlags::empty(), c"mode=0700"))?;
     for path in ["/run/phase/upper/data", "/run/phase/upper/work"] {

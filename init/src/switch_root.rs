@@ -20,6 +20,9 @@ const MOVED: [&str; 4] = ["dev", "proc", "sys", "run"];
 /// A switch that failed. After the root was moved there is no way back but a reboot.
 #[derive(Debug, thiserror::Error)]
 pub enum SwitchError {
+    /// The signed command line cannot be shown.
+    #[error("cannot show the signed command line as /proc/cmdline: {0}")]
+    CommandLine(std::io::Error),
     /// A mount did not move.
     #[error("cannot move /{mount} into the release's root: {errno}")]
     Move {
@@ -54,8 +57,9 @@ pub fn enter(root: &Path, init: &str, command_line: Option<&str>) -> SwitchError
 fn switch(root: &Path, command_line: Option<&str>) -> Result<(), SwitchError> {
     if let Some(command_line) = command_line {
         let shown = Path::new("/run/phase/cmdline");
-        // Best effort: the release boots without it, and says nothing false.
-        _ = fs::write(shown, format!("{command_line}\n")).map(|()| mount_bind(shown, "/proc/cmdline"));
+        // Without it the release would obey the words of a line that nobody signed.
+        let written = fs::write(shown, format!("{command_line}\n"));
+        written.and_then(|()| Ok(mount_bind(shown, "/proc/cmdline")?)).map_err(SwitchError::CommandLine)?;
     }
     for mount in MOVED {
         let target = root.join(mount);

@@ -26,9 +26,9 @@ impl Uevents {
         Ok(Self { socket })
     }
 
-    /// Waits for the next device that is added, and says its `modalias`. Errors of an overrun are not errors: the
-    /// next announcement is waited for.
-    pub fn next_modalias(&self) -> io::Result<String> {
+    /// Waits for the next device that is added, and says its `modalias`; `None` if the kernel had more to say than the
+    /// socket holds, so that some device was not heard of.
+    pub fn next_modalias(&self) -> io::Result<Option<String>> {
         let mut buffer = [0; LONGEST];
         loop {
             match recvfrom(&self.socket, &mut buffer, RecvFlags::empty()) {
@@ -39,10 +39,11 @@ impl Uevents {
                         .is_some_and(|sender| sender.pid() == 0);
                     let message = buffer.get(..received).unwrap_or_default();
                     if let (true, Some(modalias)) = (from_kernel, added_modalias(message)) {
-                        return Ok(modalias.to_owned());
+                        return Ok(Some(modalias.to_owned()));
                     }
                 }
-                Err(io::Errno::INTR | io::Errno::NOBUFS) => {}
+                Err(io::Errno::INTR) => {}
+                Err(io::Errno::NOBUFS) => return Ok(None),
                 Err(errno) => return Err(errno),
             }
         }
