@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::lab::{Lab, text};
+use super::lab::{KERNEL_PARAMETERS, Lab, text};
 
 /// What is published; the default is a tiny release that boots.
 pub(crate) struct Release {
@@ -25,9 +25,6 @@ pub(crate) struct Release {
     pub(crate) rootfs: Option<PathBuf>,
 }
 
-/// The signed command line of every release.
-pub(crate) const CMDLINE: &str = "quiet panic=-1 signed=yes";
-
 impl Default for Release {
     fn default() -> Self {
         Self { version: 1, handoff: "kexec", init: "/sbin/init", key: "release", issued: None, rootfs: None }
@@ -43,7 +40,8 @@ impl Release {
         let rootfs = self.rootfs.unwrap_or_else(|| lab.part("tiny.squashfs"));
         let (key, kernel, initramfs) = (lab.part(self.key), lab.kernel(), lab.part("release.cpio.zst"));
         let mut arguments = vec!["publish", "--json", "--tree", text(directory.path()), "--channel", "e2e"];
-        arguments.extend(["--version", &version, "--key", text(&key), "--cmdline", CMDLINE]);
+        let cmdline = format!("{KERNEL_PARAMETERS} signed=yes");
+        arguments.extend(["--version", &version, "--key", text(&key), "--cmdline", &cmdline]);
         arguments.extend(["--handoff", self.handoff, "--init", self.init, "--rootfs", text(&rootfs)]);
         if self.handoff.contains("kexec") {
             arguments.extend(["--kernel", text(&kernel), "--initramfs", text(&initramfs)]);
