@@ -226,8 +226,19 @@ fn rootfs(path: &Path) -> anyhow::Result<Artifact> {
 
 fn artifact(path: &Path) -> anyhow::Result<Artifact> {
     let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = shown_name(&path.file_name().unwrap_or_default().to_string_lossy());
     Ok(Artifact { name, size, sha256: Sha256Digest([0; 32]) })
+}
+
+/// A file's name as a manifest may carry it (docs/formats.md, `name`): it is only shown to people, so what a manifest
+/// does not allow becomes `-`. Debian's kernels have a `+` in theirs.
+fn shown_name(file: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name: String = file.chars().map(|c| if allowed(c) { c } else { '-' }).take(64).collect();
+    match name.strip_prefix('.') {
+        Some(rest) => format!("-{rest}"),
+        None => name,
+    }
 }
 
 /// The files in the manifest's order.
@@ -288,5 +299,18 @@ fn print(report: &Report) {
     }
     for name in &report.pruned {
         println!("removed      {name}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_files_become_names_that_a_manifest_allows() {
+        assert_eq!(shown_name("vmlinuz-6.12.117+deb13-cloud-amd64"), "vmlinuz-6.12.117-deb13-cloud-amd64");
+        assert_eq!(shown_name("root.squashfs"), "root.squashfs");
+        assert_eq!(shown_name(".hidden näme~1"), "-hidden-n-me-1");
+        assert_eq!(shown_name(&"x".repeat(70)).len(), 64);
     }
 }
