@@ -6,8 +6,9 @@ TARGET     := x86_64-unknown-linux-musl
 PHASE      := target/host/phase
 INIT       := target/$(TARGET)/release/init
 TOOLS      := build/tools
-# What the demo and the tests need of Debian or Ubuntu. gcc and musl-tools link; the rest is run.
-PACKAGES   := qemu-system-x86 mmdebstrap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
+# What the demo and the tests need of Debian or Ubuntu. gcc and libc6-dev link; the rest is run.
+# uidmap lets mmdebstrap work for a user who is not root.
+PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
 TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)

@@ -5,6 +5,7 @@
 //! user namespaces work, and it is made anew only when an input changes.
 
 mod overlay;
+mod privilege;
 mod sources;
 
 use std::{
@@ -151,6 +152,7 @@ impl Recipe {
     fn mmdebstrap(&self, overlay: &Path) -> anyhow::Result<Command> {
         let mut command = command::find("mmdebstrap", "mmdebstrap")?;
         command.env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH);
+        command.arg(format!("--mode={}", privilege::mode()?));
         command.args(["--variant=minbase", "--format=tar", &format!("--include={}", self.packages)]);
         command.args(EXCLUDED.map(|option| format!("--dpkgopt={option}")));
         command.arg(format!("--customize-hook=tar-in {} /", overlay.display()));
