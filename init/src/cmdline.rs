@@ -25,6 +25,11 @@ pub fn cut(command_line: &str) -> (&str, Option<&str>) {
     (line[..start].trim_end(), Some(line[start + dashes.len()..].trim()))
 }
 
+/// The words after a lone `--`, which the kernel gives to init as its arguments.
+pub fn arguments(command_line: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    split(cut(command_line).1.unwrap_or_default()).map(unquoted)
+}
+
 /// Joins words for another kernel's command line; a value with white space, of which a line break is one too, is quoted.
 pub fn join<'a>(words: impl Iterator<Item = (Cow<'a, str>, Option<Cow<'a, str>>)>) -> String {
     let mut line = String::new();
@@ -111,6 +116,8 @@ mod tests {
         assert_eq!(cut("a --b \"x -- y\" -- single  -- z\n"), ("a --b \"x -- y\"", Some("single  -- z")));
         assert_eq!(cut("a --b\n"), ("a --b", None));
         assert_eq!(cut("--"), ("", Some("")));
+        assert_eq!(arguments("a -- single \"b c\" x=\"y z\"").collect::<Vec<_>>(), ["single", "b c", "x=y z"]);
+        assert_eq!(arguments("a b").count(), 0);
     }
 
     #[test]

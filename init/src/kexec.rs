@@ -15,7 +15,7 @@ use crate::timeline::Kind;
 /// Longest command line that x86 and arm64 take (`COMMAND_LINE_SIZE` of Linux), NUL included.
 const LONGEST: usize = 2048;
 
-/// Largest file in bytes that `kexec_file_load` reads (`kernel_read_file`, fs/kernel_read_file.c of Linux).
+/// Largest file in bytes that `kexec_file_load` reads (`kernel_read_file` of `fs/kernel_read_file.c` in Linux).
 const LARGEST_FILE: u64 = i32::MAX as u64;
 
 /// A kernel that could not be loaded or entered.

@@ -1,6 +1,6 @@
 //! The last step of stage two: the release's root becomes `/` and its init becomes PID 1.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::mount::{mount_bind, mount_move};
 use rustix::process::{chdir, chroot};
 
+use crate::cmdline;
 use crate::mounts::make_directory;
 
 /// The early mounts, which move along.
@@ -49,7 +50,7 @@ pub enum SwitchError {
 /// `command_line` is what the release sees as /proc/cmdline if it is not this kernel's own (`direct`).
 pub fn enter(root: &Path, init: &str, command_line: Option<&str>) -> SwitchError {
     match switch(root, command_line) {
-        Ok(()) => execute(init),
+        Ok(()) => execute(init, arguments(command_line)),
         Err(error) => error,
     }
 }
@@ -106,10 +107,18 @@ fn remove_below(directory: &Path, device: u64, depth: u32) {
     }
 }
 
+/// What the kernel would give to the init: in stage two, whose command line is the signed one, that is what it gave to us.
+fn arguments(command_line: Option<&str>) -> Vec<OsString> {
+    match command_line {
+        Some(line) => cmdline::arguments(line).map(|word| word.into_owned().into()).collect(),
+        None => std::env::args_os().skip(1).collect(),
+    }
+}
+
 /// Starts the init as the kernel would: with the console as its three streams, and HOME and TERM in its environment.
-fn execute(init: &str) -> SwitchError {
+fn execute(init: &str, arguments: Vec<OsString>) -> SwitchError {
     standard_streams();
-    let source = Command::new(init).env_clear().env("HOME", "/").env("TERM", "linux").exec();
+    let source = Command::new(init).args(arguments).env_clear().env("HOME", "/").env("TERM", "linux").exec();
     SwitchError::Exec { init: init.to_owned(), source }
 }
 
