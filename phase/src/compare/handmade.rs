@@ -27,6 +27,7 @@ modprobe -a loop squashfs overlay
 mount -t squashfs -o loop,ro /phase/rootfs.squashfs /lower || { echo "baseline: fail squashfs"; poweroff -f; }
 mount -t tmpfs tmpfs /upper; mkdir /upper/data /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work overlay /sysroot
+mark switch
 for name in dev proc sys; do mount --move /$name /sysroot/$name; done
 exec switch_root /sysroot /sbin/init
 "#;

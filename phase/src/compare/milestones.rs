@@ -15,7 +15,7 @@ struct Point {
 }
 
 /// The points before the release's own line, in order. Ours hashes while it downloads: both end at once.
-const POINTS: [Point; 8] = [
+const POINTS: [Point; 9] = [
     Point { name: "PID 1", ours: ("start", Event::Begin), baseline: "init" },
     Point { name: "drivers loaded", ours: ("modules", Event::End), baseline: "modules" },
     Point { name: "network up", ours: ("network", Event::End), baseline: "network" },
@@ -24,6 +24,7 @@ const POINTS: [Point; 8] = [
     Point { name: LOAD, ours: ("load", Event::Begin), baseline: "composed" },
     Point { name: "kexec loaded", ours: ("load", Event::End), baseline: "loaded" },
     Point { name: "stage two", ours: ("start", Event::Begin), baseline: "stage-two" },
+    Point { name: "switch_root", ours: ("switch", Event::Begin), baseline: "switch" },
 ];
 const LOAD: &str = "kexec_file_load";
 const RELEASE: &str = "the release's PID 1";
@@ -109,11 +110,12 @@ mod tests {
             "phase: load: end t=3500000",
             "phase: start: begin t=900000 stage=root",
             "phase: modules: end t=910000 loaded=3",
+            "phase: switch: begin t=920000 init=/sbin/init",
         ]);
         let ours = Milestones::of(Chain::Ours, &ours, Duration::from_secs(20)).unwrap();
         assert_eq!(ours.to_load, Duration::from_secs(1));
         assert_eq!(ours.at.len(), names().count());
-        assert_eq!(ours.at[7..], [Duration::from_secs(8), Duration::from_secs(20)]);
+        assert_eq!(ours.at[7..], [8, 10, 20].map(Duration::from_secs));
         let words =
             ["init", "modules", "network", "manifest", "fetched", "verified", "composed", "loaded", "stage-two"];
         let lines: Vec<_> = words.iter().zip(1..).map(|(word, time)| format!("baseline: {word} t={time}.50")).collect();
