@@ -116,8 +116,18 @@ mod tests {
         assert_eq!(ours.to_load, Duration::from_secs(1));
         assert_eq!(ours.at.len(), names().count());
         assert_eq!(ours.at[7..], [8, 10, 20].map(Duration::from_secs));
-        let words =
-            ["init", "modules", "network", "manifest", "fetched", "verified", "composed", "loaded", "stage-two"];
+        let words = [
+            "init",
+            "modules",
+            "network",
+            "manifest",
+            "fetched",
+            "verified",
+            "composed",
+            "loaded",
+            "stage-two",
+            "switch",
+        ];
         let lines: Vec<_> = words.iter().zip(1..).map(|(word, time)| format!("baseline: {word} t={time}.50")).collect();
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let baseline = Milestones::of(Chain::Baseline, &transcript(&lines), Duration::from_secs(20)).unwrap();
