@@ -29,6 +29,8 @@ use crate::worker::{Role, TIMINGS};
 const SILENCE: Duration = Duration::from_mins(10);
 /// How often children are reaped while a worker is silent.
 const TICK: Duration = Duration::from_millis(500);
+/// How often a child is looked for that has closed its output.
+const ENDING: Duration = Duration::from_millis(2);
 /// Bytes that a worker may say; an outcome is far shorter.
 const LONGEST_REPORT: usize = 1 << 20;
 /// Time to read the reason before the machine restarts or switches off.
@@ -283,7 +285,8 @@ impl Supervisor {
 /// Waits a moment for something to hear; says whether there was something.
 fn hear(output: &mut Option<ChildStdout>, report: &mut Vec<u8>) -> bool {
     let Some(stream) = output else {
-        std::thread::sleep(TICK / 10);
+        // Whoever closed its output is about to end, and the boot waits for it.
+        std::thread::sleep(ENDING);
         return false;
     };
     let mut ready = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN)];
