@@ -26,8 +26,9 @@ use crate::{
 /// The line of releases of the demo.
 const CHANNEL: &str = "demo";
 
-/// The release's part of its kernel's command line: systemd shows its units, the kernel its problems only.
-const CMDLINE: &str = "quiet systemd.show_status=yes";
+/// The release's part of its kernel's command line: systemd shows its units, the kernel its problems only, and a busy host's
+/// late timers are none ([`qemu::machine::NO_TIMER_CHECK`]).
+const CMDLINE: &str = "quiet systemd.show_status=yes no_timer_check";
 
 /// Boots a signed Debian release end to end: keys, release, server, QEMU, stage one, kexec, stage two, login.
 #[derive(clap::Args)]

@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::lab::{command, kernel::KernelRoot};
 
 /// Path, permissions, content.
-const FILES: [(&str, u32, &str); 4] = [
+const FILES: [(&str, u32, &str); 6] = [
     ("etc/hostname", 0o644, "phase-demo\n"),
     ("etc/hosts", 0o644, "127.0.0.1 localhost\n127.0.1.1 phase-demo\n::1 localhost ip6-localhost\n"),
     (
@@ -16,6 +16,10 @@ const FILES: [(&str, u32, &str); 4] = [
         "\nPhase Boot demo: Debian on \\n, kernel \\r.\nLog in as root, no password; `poweroff` ends.\n\n",
     ),
     ("etc/systemd/network/80-dhcp.network", 0o644, "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n"),
+    // As new as /usr: nothing is left for systemd to do at its first boot (ConditionNeedsUpdate), and every boot of a
+    // root in RAM is a first one. An emulated machine was busy with ldconfig for more than a minute.
+    ("etc/.updated", 0o644, ""),
+    ("var/.updated", 0o644, ""),
 ];
 
 /// Drivers for what the demo's machine does not have: two thirds of the generic kernel's modules.
@@ -56,7 +60,7 @@ pub(super) fn write(kernel: &KernelRoot, work: &Path, out: &Path, epoch: &str) -
     let mut tar = command::find("tar", "tar")?;
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=u+w,go-w,a+rX"]);
     tar.arg(format!("--mtime=@{epoch}"));
-    command::output(tar.arg("-C").arg(&tree).arg("-cf").arg(out).args(["etc", "usr"]))?;
+    command::output(tar.arg("-C").arg(&tree).arg("-cf").arg(out).args(["etc", "usr", "var"]))?;
     // In unshare mode mmdebstrap reads it as another user.
     fs::set_permissions(out, fs::Permissions::from_mode(0o644))?;
     Ok(())
