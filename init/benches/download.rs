@@ -172,10 +172,9 @@ impl Nginx {
     fn start(root: &Path) -> Result<Self, Error> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let place = root.display();
-        let mut temporary = String::new();
-        for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-            temporary += &format!("{kind}_temp_path {place}/{kind};\n");
-        }
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {place}/{kind};\n"))
+            .concat();
         // As root, nginx's worker would be somebody who cannot read a temporary folder.
         let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
         let configuration = format!(

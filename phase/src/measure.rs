@@ -21,6 +21,9 @@ pub fn init_size(kernel: &Path, arch: Arch) -> anyhow::Result<u64> {
     Ok(info.init_size)
 }
 
+/// Bytes of a sector of a loop device.
+const SECTOR: u64 = 512;
+
 /// Checks that a file begins as a squashfs does and is not cut short, by its superblock (version 4.0, Linux's
 /// `fs/squashfs/squashfs_fs.h`): magic at offset 0, `bytes_used` at 40.
 ///
@@ -35,6 +38,12 @@ pub fn check_squashfs(path: &Path) -> anyhow::Result<()> {
     ensure!(superblock.starts_with(b"hsqs"), "{} is not a squashfs: it does not begin with \"hsqs\"", path.display());
     let used = superblock.get(40..48).and_then(|field| field.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes);
     ensure!(used <= size, "{} has {size} bytes, fewer than its squashfs has: {used}", path.display());
+    // The kernel's loop device has whole sectors only, so the last bytes of such a file could not be read.
+    ensure!(
+        size % SECTOR == 0,
+        "{} has {size} bytes; wanted a multiple of {SECTOR}: pack it with padding",
+        path.display()
+    );
     Ok(())
 }
 

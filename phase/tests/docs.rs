@@ -23,7 +23,7 @@ fn documents() -> Vec<(PathBuf, String)> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() && !["target", "build", ".git", "corpus"].contains(&name.as_str()) {
                 folders.push(path);
-            } else if name.ends_with(".md") {
+            } else if path.extension().is_some_and(|extension| extension == "md") {
                 let text = fs::read_to_string(&path).unwrap();
                 found.push((path, text));
             }

@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn every_requirement_is_met_or_named() {
-        let all: String = required().map(|(name, _)| format!("{name}=m\n")).collect();
+        let all = required().map(|(name, _)| format!("{name}=m\n")).collect::<Vec<_>>().concat();
         assert_eq!(missing(&all), Vec::<String>::new());
         let without = all.replace("CONFIG_KEXEC_FILE=m", "# CONFIG_KEXEC_FILE is not set\nCONFIG_KEXEC_FILE_SIG=y");
         assert_eq!(missing(&without), ["CONFIG_KEXEC_FILE (the jump (boot kernel only; `direct` works without))"]);

@@ -74,7 +74,7 @@ pub(crate) fn keys_and_trust(directory: &Path) {
 pub(crate) fn release_files(directory: &Path) {
     fs::write(directory.join("vmlinuz"), kernel(0x0020_f000)).unwrap();
     fs::write(directory.join("initramfs.cpio"), initramfs(&[("init", &[7; 5000])])).unwrap();
-    fs::write(directory.join("root.squashfs"), squashfs(9, 12345)).unwrap();
+    fs::write(directory.join("root.squashfs"), squashfs(9, 12288)).unwrap();
 }
 
 /// A file of `size` times `byte` that begins like a squashfs of that size.

@@ -62,8 +62,8 @@ fn the_envelope_comes_last() {
         assert!(time(&home.path().join("tree/blobs/sha256").join(name)) <= envelope_time);
     }
     // A blob that cannot be written: nothing of the new release shows, and the old one still verifies.
-    fs::write(home.path().join("root.squashfs"), squashfs(1, 999)).unwrap();
-    let digest = verify::Sha256Digest::of(&squashfs(1, 999)).to_string();
+    fs::write(home.path().join("root.squashfs"), squashfs(1, 1024)).unwrap();
+    let digest = verify::Sha256Digest::of(&squashfs(1, 1024)).to_string();
     fs::create_dir(home.path().join("tree/blobs/sha256").join(digest)).unwrap();
     let error = fails(home.path(), &publish("2", &[]), 1);
     assert!(error.contains("cannot write"), "{error}");
@@ -74,11 +74,11 @@ fn the_envelope_comes_last() {
 fn a_second_release_keeps_what_it_shares_and_prunes_what_it_does_not() {
     let home = home();
     succeeds(home.path(), &publish("1", &[]));
-    fs::write(home.path().join("root.squashfs"), squashfs(2, 500)).unwrap();
+    fs::write(home.path().join("root.squashfs"), squashfs(2, 512)).unwrap();
     let report = json(home.path(), &publish("2", &["--json", "--prune"]));
     let kept: Vec<_> = report["blobs"].as_array().unwrap().iter().map(|blob| blob["kept"].as_bool().unwrap()).collect();
     assert_eq!(kept, [true, true, false]);
-    assert_eq!(report["pruned"][0], verify::Sha256Digest::of(&squashfs(9, 12345)).to_string());
+    assert_eq!(report["pruned"][0], verify::Sha256Digest::of(&squashfs(9, 12288)).to_string());
     assert_eq!(verify(home.path()).version, 2);
     assert_eq!(blobs(home.path()).len(), 3);
 }
@@ -87,7 +87,7 @@ fn a_second_release_keeps_what_it_shares_and_prunes_what_it_does_not() {
 fn prune_spares_what_another_channel_names() {
     let home = home();
     succeeds(home.path(), &publish("1", &[]));
-    fs::write(home.path().join("root.squashfs"), squashfs(2, 500)).unwrap();
+    fs::write(home.path().join("root.squashfs"), squashfs(2, 512)).unwrap();
     let other = ["publish", "--tree", "tree", "--channel", "other", "--arch", "x86_64", "--key", "release"];
     let direct = ["--handoff", "direct", "--rootfs", "root.squashfs", "--version", "1", "--prune"];
     succeeds(home.path(), &[&other[..], &direct[..]].concat());
@@ -169,5 +169,8 @@ fn a_file_that_is_not_what_it_should_be_is_refused() {
     fs::write(home.path().join("root.squashfs"), &squashfs(9, 4096)[..4000]).unwrap();
     let error = fails(home.path(), &publish("1", &[]), 1);
     assert!(error.contains("has 4000 bytes, fewer than its squashfs has: 4096"), "{error}");
+    fs::write(home.path().join("root.squashfs"), squashfs(9, 4100)).unwrap();
+    let error = fails(home.path(), &publish("1", &[]), 1);
+    assert!(error.contains("has 4100 bytes; wanted a multiple of 512"), "{error}");
     assert!(!home.path().join("tree").exists());
 }
