@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::lab::{command, kernel::KernelRoot};
 
 /// Path, permissions, content.
-const FILES: [(&str, u32, &str); 6] = [
+const FILES: [(&str, u32, &str); 7] = [
     ("etc/hostname", 0o644, "phase-demo\n"),
     ("etc/hosts", 0o644, "127.0.0.1 localhost\n127.0.1.1 phase-demo\n::1 localhost ip6-localhost\n"),
     (
@@ -16,6 +16,8 @@ const FILES: [(&str, u32, &str); 6] = [
         "\nPhase Boot demo: Debian on \\n, kernel \\r.\nLog in as root, no password; `poweroff` ends.\n\n",
     ),
     ("etc/systemd/network/80-dhcp.network", 0o644, "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n"),
+    // The login waits for udev to show the serial port; systemd's own 90 s are too few for a busy, emulated machine.
+    ("etc/systemd/system.conf.d/slow-machine.conf", 0o644, "[Manager]\nDefaultDeviceTimeoutSec=600\n"),
     // As new as /usr: nothing is left for systemd to do at its first boot (ConditionNeedsUpdate), and every boot of a
     // root in RAM is a first one. An emulated machine was busy with ldconfig for more than a minute.
     ("etc/.updated", 0o644, ""),
