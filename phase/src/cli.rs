@@ -59,6 +59,7 @@ impl std::error::Error for UsageError {}
 
 /// Parses the arguments of this process, runs the subcommand and turns its result into an exit status.
 pub fn main() -> ExitCode {
+    end_quietly_without_a_reader();
     let outcome = match Cli::parse().command {
         Command::Boot(args) => boot::run(&args),
         Command::Compare(args) => compare::run(&args),
@@ -76,4 +77,18 @@ pub fn main() -> ExitCode {
         eprintln!("phase: {error:#}");
         if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
     })
+}
+
+/// `phase … | head` ends as other programs do when their reader is gone, with the shell's status for SIGPIPE. (Rust ignores the
+/// signal, and `println!` panics; sockets and QEMU's pipes need it ignored.)
+fn end_quietly_without_a_reader() {
+    const SIGPIPE_STATUS: i32 = 128 + 13;
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
+            std::process::exit(SIGPIPE_STATUS);
+        }
+        usual(panic);
+    }));
 }

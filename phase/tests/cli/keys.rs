@@ -1,6 +1,11 @@
 //! Keys, trust files and signatures, against OpenSSL.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use crate::common::{command, directory, fails, json, key, keys_and_trust, phase, program, succeeds, text};
 use verify::{Envelope, Manifest, Trust};
@@ -165,4 +170,17 @@ fn every_command_has_help_with_examples() {
         assert!(output.status.success());
         assert!(text(&output.stdout).contains("Example"), "{command:?}: {}", text(&output.stdout));
     }
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_panic() {
+    let home = directory();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_phase"));
+    command.args(["keygen", "--out", "k", "--no-passphrase"]).current_dir(home.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said.contains("panicked"), "{said}");
+    assert_eq!(output.status.code(), Some(141), "{said}");
 }
