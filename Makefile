@@ -5,6 +5,7 @@ SHELL      := /bin/bash
 TARGET     := x86_64-unknown-linux-musl
 PHASE      := target/host/phase
 INIT       := target/$(TARGET)/release/init
+KERNEL     := build/kernel/cloud-amd64
 TOOLS      := build/tools
 # What the demo and the tests need of Debian or Ubuntu. gcc and libc6-dev link; the rest is run.
 # uidmap lets mmdebstrap work for a user who is not root.
@@ -39,6 +40,7 @@ demo: build ## Boot a signed Debian release end to end in QEMU, and hand over it
 test: test-deps build tools lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
 	cargo test --profile host --workspace --exclude qemu
 	$(PHASE) lab kernel
+	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test --profile host --package initramfs --lib -- --ignored
 	cargo test --profile host --package qemu -- --test-threads=2
 	$(MAKE) fuzz SECONDS=5
 
