@@ -183,6 +183,7 @@ pub(crate) fn pack(init: &Path, kernel: &KernelRoot, what: Packed, out: &Path) -
         attempts: None,
         kernel_root: Some(kernel.root().to_owned()),
         modules: vec![modules.to_owned()],
+        keep_compressed: false,
         mtime: 0,
         out: out.to_owned(),
         force: true,

@@ -77,6 +77,10 @@ pub struct InitramfsArgs {
     /// Modules, or sets of them, to pack with all that they need
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "kernel_root")]
     pub modules: Vec<String>,
+    /// Leave modules compressed as the kernel's package has them; the kernel that loads them needs MODULE_DECOMPRESS.
+    /// Without it they are unpacked, so that every kernel can load them
+    #[arg(long, requires = "modules")]
+    pub keep_compressed: bool,
     /// Time of every file in seconds since 1970
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
     pub mtime: u32,
@@ -150,7 +154,7 @@ pub fn initramfs(args: &InitramfsArgs) -> anyhow::Result<Report> {
         stage: stage(args)?,
         kernel_root: args.kernel_root.clone(),
         modules: args.modules.clone(),
-        keep_compressed: false,
+        keep_compressed: args.keep_compressed,
         extra: Vec::new(),
         mtime: args.mtime,
     };
