@@ -77,8 +77,8 @@ pub struct InitramfsArgs {
     /// Modules, or sets of them, to pack with all that they need
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "kernel_root")]
     pub modules: Vec<String>,
-    /// Leave modules compressed as the kernel's package has them; the kernel has to decompress them itself (`CONFIG_MODULE_DECOMPRESS`)
-    /// Without it they are unpacked, so that every kernel can load them
+    /// Leave modules compressed, for kernels with `CONFIG_MODULE_DECOMPRESS`; otherwise they are unpacked, so that every
+    /// kernel can load them
     #[arg(long, requires = "modules")]
     pub keep_compressed: bool,
     /// Time of every file in seconds since 1970
