@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -19,16 +19,17 @@ pub struct SharedBuffer {
 unsafe impl Send for SharedBuffer {}
 
 impl SharedBuffer {
-    /// Reserves `size` bytes of zeros. `name` is seen in /proc/PID/fd only.
+    /// Makes room for `size` bytes of zeros. `name` is seen in /proc/PID/fd only.
     ///
-    /// The pages are reserved here, so that too little memory is this call's error and not a signal in the middle of
-    /// a download.
+    /// A page is taken when its first byte is written, which overlaps with the hashing of those before; taking them all here
+    /// would cost 300 MB 50 ms in which nothing else happens (`make bench`). Whether there is memory for them all is asked
+    /// before ([`crate::fit`]); if it runs out all the same, the kernel ends the worker and PID 1 goes on.
     pub fn reserve(name: &str, size: usize) -> io::Result<Self> {
         let descriptor = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         // An empty file cannot be mapped (mmap(2), EINVAL).
         let length = u64::try_from(size.max(1)).map_err(|_| io::Errno::FBIG)?;
-        fallocate(&descriptor, FallocateFlags::empty(), 0, length)?;
-        // SAFETY: a fresh address is asked for, and the length is that of the file just allocated. Nobody else has
+        ftruncate(&descriptor, length)?;
+        // SAFETY: a fresh address is asked for, and the length is that of the file just made. Nobody else has
         // the descriptor, so that the bytes cannot change or vanish behind the mapping.
         let address = unsafe {
             mmap(
@@ -59,7 +60,7 @@ impl SharedBuffer {
         // A descriptor of our own, since dropping `self` closes the first one and unmaps.
         let descriptor = io::fcntl_dupfd_cloexec(&self.descriptor, 0)?;
         drop(self);
-        rustix::fs::ftruncate(&descriptor, whole)?;
+        ftruncate(&descriptor, whole)?;
         fcntl_add_seals(&descriptor, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         Ok(SealedFile { descriptor, size: whole })
     }
