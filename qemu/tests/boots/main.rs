@@ -16,6 +16,7 @@ mod boots_the_older_release_if_the_newest_is_forged;
 mod boots_with_a_clock_of_1970;
 mod falls_back_to_direct_only_if_the_manifest_lists_it;
 mod follows_the_failure_policy;
+mod follows_the_quick_start_as_written;
 mod goes_on_after_the_connection_was_cut;
 mod is_quiet_if_asked_to;
 mod keeps_silent_in_a_mode_that_it_does_not_have;
