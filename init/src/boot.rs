@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use discover::{Gathered, Origin};
-use verify::{Arch, Handoff as Way, Manifest, Newest, Now, Verified};
+use verify::{Arch, Handoff as Way, Manifest, Newest, Now, Refusal, Verified};
 
 use crate::compose::{self, ComposeError, Next};
 use crate::config::{self, Config, ConfigError};
@@ -22,7 +22,7 @@ use crate::outcome::{Failure, Outcome};
 use crate::overlay::{self, RootError};
 use crate::progress::Mib;
 use crate::quiet;
-use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, RecordError};
+use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, RECEIPT, RecordError};
 use crate::timeline::{Kind, Timeline};
 
 /// How long envelopes are gathered.
@@ -242,9 +242,7 @@ impl StageOne<'_> {
             let newest = verify::verified::newest(candidates, &config.trust, Arch::COMPILED, now, 0);
             newest.map_err(|lost| {
                 let kind = lost.refused.first().map_or("not-found", |(_, refusal)| refusal.kind());
-                for (source, refusal) in &lost.refused {
-                    self.console.warn(format_args!("{source}: refused: {refusal}; {}", refusal.advice()));
-                }
+                self.name_refused(&lost.refused);
                 BootError::Untrusted(listed(lost.refused.iter().map(|(source, refusal)| (source, refusal))), kind)
             })
         };
@@ -267,9 +265,7 @@ impl StageOne<'_> {
 
     /// Says what was chosen, and what is odd about what was found.
     fn introduce(&self, newest: &Newest<String>) {
-        for (source, refusal) in &newest.refused {
-            self.console.warn(format_args!("{source}: refused: {refusal}; {}", refusal.advice()));
-        }
+        self.name_refused(&newest.refused);
         for (source, _) in newest.conflicts() {
             self.console.warn(format_args!("{source} has another release of the same version, signed as well"));
         }
@@ -285,6 +281,13 @@ impl StageOne<'_> {
             release.key_ids().len(),
             if release.key_ids().len() == 1 { "" } else { "s" },
         ));
+    }
+
+    /// Says of every refused candidate why, and what helps.
+    fn name_refused(&self, refused: &[(String, Refusal)]) {
+        for (source, refusal) in refused {
+            self.console.warn(format_args!("{source}: refused: {refusal}; {}", refusal.advice()));
+        }
     }
 
     /// The normal way: everything in memory, then the release's own kernel.
@@ -360,7 +363,7 @@ impl StageOne<'_> {
         let assemble = || overlay::from_file(&squashfs, offset, rootfs.size, &chosen.release.init);
         let root = self.timeline.stage("root", assemble, |_| field("upper", &"tmpfs"))?;
         let handoff = self.handoff(Way::Direct, chosen, rootfs, config);
-        let write = || handoff.write_receipt(Path::new("/run/phase/receipt.json"), &[]);
+        let write = || handoff.write_receipt(Path::new(RECEIPT), &[]);
         self.timeline.stage("receipt", write, |()| Vec::new())?;
         let command_line = kexec::command_line(&chosen.release.cmdline, &config.command_line)?;
         self.timeline.last("handoff", &[("kind", "direct")]);

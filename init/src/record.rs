@@ -13,6 +13,8 @@ use crate::timeline::{Kind, StageTiming};
 pub const HANDOFF_SCHEMA: &str = "phase.handoff/1";
 /// Schema of the receipt.
 pub const RECEIPT_SCHEMA: &str = "phase.receipt/1";
+/// Where the receipt stands; /run moves into the final system.
+pub const RECEIPT: &str = "/run/phase/receipt.json";
 /// Largest hand-off in bytes; room for it is laid out before the download.
 pub const LARGEST_HANDOFF: u32 = 64 << 10;
 
