@@ -6,7 +6,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use verify::{Arch, Envelope, Manifest, Now, Refusal, Sha256Digest, Timestamp, Trust, Verified, verified};
+use verify::{
+    Arch, Envelope, Floors, Manifest, Now, Refusal, Rules, Sha256Digest, Timestamp, Trust, Verified, verified,
+};
 
 /// Trusts the key that signed [`SIGNED`].
 static TRUST: LazyLock<Trust> = LazyLock::new(|| {
@@ -20,7 +22,10 @@ static SIGNED: LazyLock<Sha256Digest> = LazyLock::new(|| {
 
 fn accepted(bytes: &[u8]) -> Result<Verified<Manifest>, Refusal> {
     let now = Now { time: Timestamp::from_unix(1_800_000_000), trusted: true };
-    verified::manifest(bytes, &TRUST, Arch::X86_64, now, 0)
+    verified::manifest(
+        &bytes.to_vec().into(),
+        &Rules { trust: &TRUST, arch: Arch::X86_64, now, floors: Floors::default() },
+    )
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use discover::{Gathered, Origin};
-use verify::{Arch, Handoff as Way, Manifest, Newest, Now, Refusal, Verified};
+use verify::{Arch, Floors, Handoff as Way, Manifest, Newest, Now, Refusal, Rules, Verified};
 
 use crate::compose::{self, ComposeError, Next};
 use crate::config::{self, Config, ConfigError};
@@ -237,9 +237,10 @@ impl StageOne<'_> {
         if !now.trusted {
             self.console.warn(format_args!("the machine's clock is not believed; it is taken to be {}", now.time));
         }
-        let candidates = gathered.candidates.into_iter().map(|candidate| (candidate.source, candidate.envelope));
+        let candidates = gathered.candidates.into_iter().map(|candidate| (candidate.source, candidate.envelope.into()));
+        let rules = Rules { trust: &config.trust, arch: Arch::COMPILED, now, floors: Floors::default() };
         let verify = || {
-            let newest = verify::verified::newest(candidates, &config.trust, Arch::COMPILED, now, 0);
+            let newest = verify::verified::newest(candidates, &rules);
             newest.map_err(|lost| {
                 let kind = lost.refused.first().map_or("not-found", |(_, refusal)| refusal.kind());
                 self.name_refused(&lost.refused);

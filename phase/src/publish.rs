@@ -8,8 +8,8 @@ use std::{fs, path::Path, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use serde::Serialize;
 use verify::{
-    Arch, Artifact, BootFiles, Channel, Envelope, Handoff, Initramfs, Kernel, KeyId, LIMITS, Manifest, Now,
-    Sha256Digest, Timestamp, Trust, dsse, verified,
+    Arch, Artifact, BootFiles, Channel, Envelope, Floors, Handoff, Initramfs, Kernel, KeyId, LIMITS, Manifest, Now,
+    Rules, Sha256Digest, Timestamp, Trust, dsse, verified,
 };
 
 use crate::{
@@ -278,8 +278,11 @@ fn refuse_older(tree: &Tree, args: &Args) -> anyhow::Result<()> {
 /// What a machine that has just been made with this trust file would say.
 fn check(envelope: &str, trust: &Trust, arch: Arch) -> anyhow::Result<()> {
     let now = Now { time: clock::now().max(trust.built), trusted: true };
-    let release = verified::manifest(envelope.as_bytes(), trust, arch, now, 0)
-        .context("not published, since the trust file refuses it")?;
+    let release = verified::manifest(
+        &envelope.to_owned().into_bytes().into(),
+        &Rules { trust, arch, now, floors: Floors::default() },
+    )
+    .context("not published, since the trust file refuses it")?;
     for warning in release.warnings() {
         eprintln!("phase: warning: {warning}");
     }

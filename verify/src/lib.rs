@@ -22,6 +22,7 @@ mod limits;
 pub mod manifest;
 pub mod names;
 mod refusal;
+pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod time;
@@ -36,6 +37,7 @@ pub use limits::{LIMITS, Limits};
 pub use manifest::{Artifact, BootFiles, Handoff, Initramfs, Kernel, Manifest};
 pub use names::{Arch, Channel, KeyId, Sha256Digest, ValueError};
 pub use refusal::{Refusal, Warning};
+pub use state::Floors;
 pub use time::Timestamp;
 pub use trust::{Expiry, Policy, PublicKey, Role, Roles, Trust};
-pub use verified::{Newest, NoRelease, Verified};
+pub use verified::{Candidate, Newest, NoRelease, Rules, Verified};

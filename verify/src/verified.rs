@@ -8,6 +8,7 @@ use crate::limits::LIMITS;
 use crate::manifest::Manifest;
 use crate::names::{Arch, KeyId, Sha256Digest, quoted};
 use crate::refusal::{Refusal, Warning};
+use crate::state::Floors;
 use crate::trust::{Expiry, Role, Signers, Trust};
 
 /// A value from a payload that enough trusted keys signed and that passed every check. Only this module makes one.
@@ -44,16 +45,39 @@ impl<T> Deref for Verified<T> {
     }
 }
 
-/// Checks one envelope: first its signatures, then, and only then, the manifest in it. `floor_version` is the highest
-/// version that this machine acknowledged, 0 if it remembers none.
-pub fn manifest(
-    envelope_bytes: &[u8],
-    trust: &Trust,
-    arch: Arch,
-    now: Now,
-    floor_version: u64,
-) -> Result<Verified<Manifest>, Refusal> {
-    let envelope = Envelope::parse(envelope_bytes)?;
+/// What somebody says is a release. Untrusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The envelope, as it came.
+    pub envelope: Vec<u8>,
+    /// The proof that it was logged, if one came with it.
+    pub proof: Option<Vec<u8>>,
+}
+
+impl From<Vec<u8>> for Candidate {
+    /// An envelope without a proof.
+    fn from(envelope: Vec<u8>) -> Self {
+        Self { envelope, proof: None }
+    }
+}
+
+/// What a release has to meet: the machine's trust, its kind, its time and its memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Which keys count, and what the owner decided.
+    pub trust: &'a Trust,
+    /// The machine's architecture.
+    pub arch: Arch,
+    /// The time to go by.
+    pub now: Now,
+    /// What the machine remembers.
+    pub floors: Floors,
+}
+
+/// Checks one candidate: first its signatures, then, and only then, the manifest in it.
+pub fn manifest(candidate: &Candidate, rules: &Rules<'_>) -> Result<Verified<Manifest>, Refusal> {
+    let Rules { trust, arch, now, floors } = *rules;
+    let envelope = Envelope::parse(&candidate.envelope)?;
     if envelope.payload_type != MANIFEST_TYPE {
         return Err(Refusal::PayloadType { seen: quoted(&envelope.payload_type), wanted: MANIFEST_TYPE });
     }
@@ -62,7 +86,7 @@ pub fn manifest(
     // From here on the payload is what the holders of the keys signed.
     let manifest = Manifest::parse(&envelope.payload)?;
     belongs_here(&manifest, trust, arch)?;
-    not_older(&manifest, trust.minimum_version.max(floor_version))?;
+    not_older(&manifest, trust.minimum_version.max(floors.version))?;
     let expired = fresh(&manifest, trust, now)?;
 
     let unknown = signers.unknown.into_iter().map(Warning::UnknownKey);
@@ -158,20 +182,17 @@ pub struct NoRelease<S> {
 
 /// Verifies every candidate and takes the highest *verified* version; of equals the one that came first.
 pub fn newest<S>(
-    candidates: impl IntoIterator<Item = (S, Vec<u8>)>,
-    trust: &Trust,
-    arch: Arch,
-    now: Now,
-    floor_version: u64,
+    candidates: impl IntoIterator<Item = (S, Candidate)>,
+    rules: &Rules<'_>,
 ) -> Result<Newest<S>, NoRelease<S>> {
     let mut verified = Vec::new();
     let mut refused = Vec::new();
-    for (index, (source, bytes)) in candidates.into_iter().enumerate() {
+    for (index, (source, candidate)) in candidates.into_iter().enumerate() {
         if index >= LIMITS.candidates {
             refused.push((source, Refusal::TooMany { limit: LIMITS.candidates }));
             continue;
         }
-        match manifest(&bytes, trust, arch, now, floor_version) {
+        match manifest(&candidate, rules) {
             Ok(release) => verified.push((source, release)),
             Err(refusal) => refused.push((source, refusal)),
         }

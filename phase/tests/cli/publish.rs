@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::common::{directory, envelope, fails, json, keys_and_trust, publish, release_files, squashfs, succeeds};
-use verify::{Arch, Now, Timestamp, Trust, Verified, verified};
+use verify::{Arch, Floors, Now, Rules, Timestamp, Trust, Verified, verified};
 
 fn home() -> tempfile::TempDir {
     let home = directory();
@@ -16,7 +16,11 @@ fn home() -> tempfile::TempDir {
 fn verify(home: &Path) -> Verified<verify::Manifest> {
     let trust = Trust::parse(&fs::read(home.join("trust.json")).unwrap()).unwrap();
     let now = Now { time: trust.built, trusted: false };
-    verified::manifest(&fs::read(envelope(home)).unwrap(), &trust, Arch::X86_64, now, 0).unwrap()
+    verified::manifest(
+        &fs::read(envelope(home)).unwrap().into(),
+        &Rules { trust: &trust, arch: Arch::X86_64, now, floors: Floors::default() },
+    )
+    .unwrap()
 }
 
 fn blobs(home: &Path) -> Vec<String> {

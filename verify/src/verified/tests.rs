@@ -7,9 +7,15 @@ use crate::time::Timestamp;
 
 const TOO_LATE: Now = Now { time: Timestamp::from_unix(1_900_000_000), trusted: false };
 
+/// The rules of a PC that remembers nothing.
+fn rules(trust: &Trust) -> Rules<'_> {
+    Rules { trust, arch: Arch::X86_64, now: NOW, floors: Floors::default() }
+}
+
 /// Checks `payload`, signed by key 1.
 fn checked(payload: &str, trust: &Trust, now: Now, floor: u64) -> Result<Verified<Manifest>, Refusal> {
-    manifest(&bytes(&signed(payload, &[1])), trust, Arch::X86_64, now, floor)
+    let floors = Floors { version: floor, ..Floors::default() };
+    manifest(&bytes(&signed(payload, &[1])).into(), &Rules { now, floors, ..rules(trust) })
 }
 
 /// The kind and the message of the refusal of `payload` under the ordinary rules.
@@ -36,7 +42,7 @@ fn a_good_release_says_who_signed_what() {
 fn a_changed_payload_or_signature_is_refused_as_signature() {
     let mut envelope = signed(MANIFEST, &[1]);
     envelope.payload[100] ^= 1;
-    let changed = manifest(&bytes(&envelope), &trust(), Arch::X86_64, NOW, 0);
+    let changed = manifest(&bytes(&envelope).into(), &rules(&trust()));
     let wanted = format!("the signature of key {} does not match the release: 0 good signatures, wanted 1", id(1));
     assert_eq!(kind_and_message(changed), ("signature", wanted));
 }
@@ -45,7 +51,7 @@ fn a_changed_payload_or_signature_is_refused_as_signature() {
 fn the_payload_type_is_signed_and_checked() {
     let mut envelope = Envelope::new("application/vnd.phase.boot.trust.v1+json", MANIFEST.into());
     envelope.add_signature(id(1), [0; 64]);
-    let (kind, message) = kind_and_message(manifest(&bytes(&envelope), &trust(), Arch::X86_64, NOW, 0));
+    let (kind, message) = kind_and_message(manifest(&bytes(&envelope).into(), &rules(&trust())));
     assert_eq!(kind, "payload-type");
     assert!(message.starts_with("the payload type is \"application/vnd.phase.boot.trust.v1+json\", wanted"));
 
@@ -53,26 +59,26 @@ fn the_payload_type_is_signed_and_checked() {
     let sig = ed25519_dalek::Signer::sign(&crate::testing::key(1), &envelope.pae()).to_bytes();
     let mut envelope = Envelope::new(MANIFEST_TYPE, MANIFEST.into());
     envelope.add_signature(id(1), sig);
-    assert_eq!(kind_and_message(manifest(&bytes(&envelope), &trust(), Arch::X86_64, NOW, 0)).0, "signature");
+    assert_eq!(kind_and_message(manifest(&bytes(&envelope).into(), &rules(&trust()))).0, "signature");
 }
 
 #[test]
 fn a_stranger_is_refused_by_name() {
-    let result = manifest(&bytes(&signed(MANIFEST, &[2])), &trust(), Arch::X86_64, NOW, 0);
+    let result = manifest(&bytes(&signed(MANIFEST, &[2])).into(), &rules(&trust()));
     let wanted = format!("signed by key {}, wanted 1 of {}", id(2), id(1));
     assert_eq!(kind_and_message(result), ("unknown-key", wanted));
 }
 
 #[test]
 fn a_root_key_does_not_sign_releases() {
-    let result = manifest(&bytes(&signed(MANIFEST, &[9])), &trust(), Arch::X86_64, NOW, 0);
+    let result = manifest(&bytes(&signed(MANIFEST, &[9])).into(), &rules(&trust()));
     assert_eq!(kind_and_message(result).0, "unknown-key");
 }
 
 #[test]
 fn the_threshold_counts_keys_not_signatures() {
     let trust = trust_of(2, &[1, 2, 3]);
-    let check = |envelope: &Envelope| manifest(&bytes(envelope), &trust, Arch::X86_64, NOW, 0);
+    let check = |envelope: &Envelope| manifest(&bytes(envelope).into(), &rules(&trust));
     let mut envelope = signed(MANIFEST, &[1]);
     let again = envelope.signatures[0].clone();
     envelope.signatures.push(again);
@@ -86,21 +92,21 @@ fn the_threshold_counts_keys_not_signatures() {
 fn signatures_that_do_not_count_are_warned_about() {
     let mut envelope = signed(MANIFEST, &[1, 2, 4]);
     envelope.signatures[1].sig[3] ^= 8;
-    let release = manifest(&bytes(&envelope), &trust_of(1, &[1, 2]), Arch::X86_64, NOW, 0).unwrap();
+    let release = manifest(&bytes(&envelope).into(), &rules(&trust_of(1, &[1, 2]))).unwrap();
     assert_eq!(release.warnings(), [Warning::UnknownKey(id(4)), Warning::BadSignature(id(2))]);
     assert_eq!(release.key_ids(), [id(1)]);
 }
 
 #[test]
 fn nothing_in_the_payload_is_looked_at_before_the_signatures() {
-    let result = manifest(&bytes(&signed("not JSON", &[2])), &trust(), Arch::X86_64, NOW, 0);
+    let result = manifest(&bytes(&signed("not JSON", &[2])).into(), &rules(&trust()));
     assert_eq!(kind_and_message(result).0, "unknown-key");
     assert_eq!(refused("not JSON").0, "format");
 }
 
 #[test]
 fn envelopes_that_are_none_are_refused_as_format_or_size() {
-    let check = |bytes: &[u8]| kind_and_message(manifest(bytes, &trust(), Arch::X86_64, NOW, 0));
+    let check = |bytes: &[u8]| kind_and_message(manifest(&bytes.to_vec().into(), &rules(&trust())));
     assert_eq!(check(b"<html>404</html>").0, "format");
     let (kind, message) = check(&vec![b' '; LIMITS.envelope_bytes + 1]);
     assert_eq!((kind, message.as_str()), ("too-large", "envelope has 131073 bytes, wanted at most 131072"));
@@ -173,8 +179,8 @@ fn validity_is_bounded_by_policy() {
     assert_eq!(message, wanted);
 }
 
-fn candidate(version: u64, keys: &[u8]) -> Vec<u8> {
-    bytes(&signed(&altered("\"version\": 7", &format!("\"version\": {version}")), keys))
+fn candidate(version: u64, keys: &[u8]) -> Candidate {
+    bytes(&signed(&altered("\"version\": 7", &format!("\"version\": {version}")), keys)).into()
 }
 
 #[test]
@@ -184,9 +190,9 @@ fn the_highest_verified_version_wins() {
         ("forged", candidate(99, &[2])),
         ("new", candidate(9, &[1])),
         ("mirror", candidate(9, &[1])),
-        ("junk", b"junk".to_vec()),
+        ("junk", b"junk".to_vec().into()),
     ];
-    let newest = newest(found, &trust(), Arch::X86_64, NOW, 0).unwrap();
+    let newest = newest(found, &rules(&trust())).unwrap();
     assert_eq!((newest.source, newest.release.version), ("new", 9));
     let others: Vec<_> = newest.others.iter().map(|(source, other)| (*source, other.version)).collect();
     assert_eq!(others, [("mirror", 9), ("old", 7)]);
@@ -197,9 +203,9 @@ fn the_highest_verified_version_wins() {
 
 #[test]
 fn one_version_signed_twice_is_reported_and_the_first_source_preferred() {
-    let twin = bytes(&signed(&altered("quiet", "debug"), &[1]));
+    let twin = bytes(&signed(&altered("quiet", "debug"), &[1])).into();
     let found = [("first", candidate(7, &[1])), ("twin", twin), ("older", candidate(6, &[1]))];
-    let newest = newest(found, &trust(), Arch::X86_64, NOW, 0).unwrap();
+    let newest = newest(found, &rules(&trust())).unwrap();
     assert_eq!(newest.source, "first");
     assert_eq!(newest.conflicts().map(|(source, _)| *source).collect::<Vec<_>>(), ["twin"]);
 }
@@ -207,18 +213,18 @@ fn one_version_signed_twice_is_reported_and_the_first_source_preferred() {
 #[test]
 fn without_a_release_every_candidate_says_why() {
     let found = [("a", candidate(2, &[1])), ("b", candidate(9, &[3]))];
-    let none = newest(found, &trust(), Arch::X86_64, NOW, 0).unwrap_err();
+    let none = newest(found, &rules(&trust())).unwrap_err();
     assert_eq!(none.to_string(), "none of 2 releases found is acceptable");
     let kinds: Vec<_> = none.refused.iter().map(|(source, refusal)| (*source, refusal.kind())).collect();
     assert_eq!(kinds, [("a", "rollback"), ("b", "unknown-key")]);
-    assert!(newest(Vec::<((), _)>::new(), &trust(), Arch::X86_64, NOW, 0).unwrap_err().refused.is_empty());
+    assert!(newest(Vec::<((), _)>::new(), &rules(&trust())).unwrap_err().refused.is_empty());
 }
 
 #[test]
 fn only_so_many_candidates_are_looked_at() {
-    let found =
-        (0..=LIMITS.candidates).map(|n| (n, if n < LIMITS.candidates { Vec::new() } else { candidate(9, &[1]) }));
-    let none = newest(found, &trust(), Arch::X86_64, NOW, 0).unwrap_err();
+    let found = (0..=LIMITS.candidates)
+        .map(|n| (n, if n < LIMITS.candidates { Vec::new().into() } else { candidate(9, &[1]) }));
+    let none = newest(found, &rules(&trust())).unwrap_err();
     let (source, refusal) = none.refused.last().unwrap();
     assert_eq!((*source, refusal), (64, &Refusal::TooMany { limit: 64 }));
 }
@@ -228,7 +234,7 @@ fn every_flipped_bit_of_the_signature_is_refused() {
     for bit in 0..512 {
         let mut envelope = signed(MANIFEST, &[1]);
         envelope.signatures[0].sig[bit / 8] ^= 1 << (bit % 8);
-        let result = manifest(&bytes(&envelope), &trust(), Arch::X86_64, NOW, 0);
+        let result = manifest(&bytes(&envelope).into(), &rules(&trust()));
         assert_eq!(kind_and_message(result).0, "signature", "bit {bit}");
     }
 }
@@ -238,7 +244,7 @@ proptest! {
     fn a_flipped_bit_of_the_payload_is_refused(at in 0..MANIFEST.len(), bit in 0..8) {
         let mut envelope = signed(MANIFEST, &[1]);
         envelope.payload[at] ^= 1_u8 << bit;
-        let result = manifest(&bytes(&envelope), &trust(), Arch::X86_64, NOW, 0);
+        let result = manifest(&bytes(&envelope).into(), &rules(&trust()));
         let is_signature = matches!(result, Err(Refusal::Signature { .. }));
         prop_assert!(is_signature);
     }
@@ -248,15 +254,15 @@ proptest! {
         let mut served = bytes(&signed(MANIFEST, &[1]));
         let at = at.index(served.len());
         served[at] ^= 1_u8 << bit;
-        prop_assert!(manifest(&served, &trust(), Arch::X86_64, NOW, 0).is_err());
+        prop_assert!(manifest(&served.into(), &rules(&trust())).is_err());
     }
 
     #[test]
     fn cut_bytes_are_refused(length: prop::sample::Index) {
         let served = bytes(&signed(MANIFEST, &[1]));
-        let cut = &served[..length.index(served.len())];
+        let cut = served[..length.index(served.len())].to_vec();
         let is_format = matches!(
-            manifest(cut, &trust(), Arch::X86_64, NOW, 0),
+            manifest(&cut.into(), &rules(&trust())),
             Err(Refusal::Format(FormatError::Syntax { .. }))
         );
         prop_assert!(is_format);
