@@ -3,18 +3,20 @@
 //! Everything that can be refused is refused before the tree changes: the command line, the keys, the version, and what
 //! the manifest will say. Blobs go in first; the envelope, checked against the trust file if one is given, last.
 
-use std::{fs, path::Path, path::PathBuf, process::ExitCode};
+mod draft;
+
+use std::{path::Path, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use serde::Serialize;
 use verify::{
-    Arch, Artifact, BootFiles, Channel, Envelope, Floors, Handoff, Initramfs, Kernel, KeyId, LIMITS, Manifest, Now,
-    Rules, Sha256Digest, Timestamp, Trust, dsse, verified,
+    Arch, Channel, Envelope, Floors, Handoff, KeyId, LIMITS, Manifest, Now, Rules, Sha256Digest, Timestamp, Trust,
+    dsse, verified,
 };
 
 use crate::{
     cli::UsageError,
-    clock, measure, output, sign,
+    clock, output, sign,
     tree::{Blob, Tree},
 };
 
@@ -142,8 +144,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// A [`UsageError`] if the command line cannot give a valid manifest, else what failed. The release that was published
 /// before is untouched in every case but a failed prune.
 pub fn publish(args: &Args) -> anyhow::Result<Report> {
-    check_handoffs(args)?;
-    let mut manifest = draft(args)?;
+    draft::check_handoffs(args)?;
+    let mut manifest = draft::draft(args)?;
     Manifest::parse(manifest.to_json()?.as_bytes()).map_err(|error| UsageError(error.to_string()))?;
     let keys = sign::read_keys(&args.key)?;
     let trust = args.trust.as_deref().map(read_trust).transpose()?;
@@ -151,7 +153,7 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
     refuse_older(&tree, args)?;
 
     let mut blobs = Vec::new();
-    for (artifact, path) in artifacts_mut(&mut manifest).zip(files(args)) {
+    for (artifact, path) in draft::artifacts_mut(&mut manifest).zip(draft::files(args)) {
         let Blob { size, sha256, kept } = tree.store(path, artifact.size)?;
         artifact.sha256 = sha256;
         blobs.push(BlobReport { name: artifact.name.clone(), size, sha256, kept });
@@ -176,79 +178,6 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
         blobs,
         pruned,
     })
-}
-
-/// Says in the command line's own words what the manifest's rules would refuse.
-fn check_handoffs(args: &Args) -> Result<(), UsageError> {
-    for handoff in &args.handoff {
-        if handoff.needs_boot_files() && args.kernel.is_none() {
-            return Err(UsageError(format!("--handoff {handoff} needs --kernel and --initramfs")));
-        }
-        if handoff.needs_rootfs() && args.rootfs.is_none() {
-            return Err(UsageError(format!("--handoff {handoff} needs --rootfs")));
-        }
-    }
-    Ok(())
-}
-
-/// The manifest with everything but the digests, which are zero until the files are in the tree.
-fn draft(args: &Args) -> anyhow::Result<Manifest> {
-    let issued = args.issued.unwrap_or_else(clock::now);
-    Ok(Manifest {
-        channel: args.channel.clone(),
-        arch: args.arch,
-        version: args.version,
-        min_epoch: args.min_epoch,
-        issued,
-        expires: issued.plus_days(args.expires_days),
-        cmdline: args.cmdline.clone(),
-        init: args.init.clone(),
-        handoff: args.handoff.clone(),
-        boot_files: match (&args.kernel, &args.initramfs) {
-            (Some(kernel), Some(initramfs)) => Some(boot_files(kernel, initramfs, args.arch)?),
-            _ => None,
-        },
-        rootfs: args.rootfs.as_deref().map(rootfs).transpose()?,
-    })
-}
-
-fn boot_files(kernel: &Path, initramfs: &Path, arch: Arch) -> anyhow::Result<BootFiles> {
-    Ok(BootFiles {
-        kernel: Kernel { artifact: artifact(kernel)?, init_size: measure::init_size(kernel, arch)? },
-        initramfs: Initramfs { artifact: artifact(initramfs)?, unpacked_size: measure::unpacked_size(initramfs)? },
-    })
-}
-
-fn rootfs(path: &Path) -> anyhow::Result<Artifact> {
-    measure::check_squashfs(path)?;
-    artifact(path)
-}
-
-fn artifact(path: &Path) -> anyhow::Result<Artifact> {
-    let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    let name = shown_name(&path.file_name().unwrap_or_default().to_string_lossy());
-    Ok(Artifact { name, size, sha256: Sha256Digest([0; 32]) })
-}
-
-/// A file's name as a manifest may carry it (docs/formats.md, `name`): it is only shown to people, so what a manifest
-/// does not allow becomes `-`. Debian's kernels have a `+` in theirs.
-fn shown_name(file: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let name: String = file.chars().map(|c| if allowed(c) { c } else { '-' }).take(64).collect();
-    match name.strip_prefix('.') {
-        Some(rest) => format!("-{rest}"),
-        None => name,
-    }
-}
-
-/// The files in the manifest's order.
-fn files(args: &Args) -> impl Iterator<Item = &PathBuf> {
-    args.kernel.iter().chain(&args.initramfs).chain(&args.rootfs)
-}
-
-fn artifacts_mut(manifest: &mut Manifest) -> impl Iterator<Item = &mut Artifact> {
-    let files = manifest.boot_files.iter_mut();
-    files.flat_map(|files| [&mut files.kernel.artifact, &mut files.initramfs.artifact]).chain(&mut manifest.rootfs)
 }
 
 fn read_trust(path: &Path) -> anyhow::Result<Trust> {
@@ -302,18 +231,5 @@ fn print(report: &Report) {
     }
     for name in &report.pruned {
         println!("removed      {name}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_names_of_files_become_names_that_a_manifest_allows() {
-        assert_eq!(shown_name("vmlinuz-6.12.117+deb13-cloud-amd64"), "vmlinuz-6.12.117-deb13-cloud-amd64");
-        assert_eq!(shown_name("root.squashfs"), "root.squashfs");
-        assert_eq!(shown_name(".hidden näme~1"), "-hidden-n-me-1");
-        assert_eq!(shown_name(&"x".repeat(70)).len(), 64);
     }
 }
