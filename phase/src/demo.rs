@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 use qemu::Machine;
-use verify::{Arch, Channel, Expiry, Handoff, LIMITS};
+use verify::{Arch, Channel, Handoff, LIMITS, Reaction};
 
 use crate::{
     boot::{self, Output, Until},
@@ -149,7 +149,7 @@ pub(crate) fn keys(own: &Path) -> anyhow::Result<PathBuf> {
         release_key: vec![keygen::public_path(&release)],
         release_threshold: 1,
         minimum_version: 0,
-        expiry: Expiry::Refuse,
+        expiry: Reaction::Refuse,
         rescue_prompt: true,
         max_validity_days: LIMITS.validity_days,
         built: None,

@@ -6,7 +6,7 @@ use anyhow::Context;
 use initramfs::pack::{BootInitramfs, image::Stage};
 use object::{Object, ObjectSection};
 use serde::Serialize;
-use verify::{Channel, Expiry, Policy, PublicKey, Role, Roles, Timestamp, Trust};
+use verify::{Channel, Policy, PublicKey, Reaction, Role, Roles, Timestamp, Trust};
 
 use crate::{image::config::Config, output};
 
@@ -83,8 +83,14 @@ fn sample_initramfs(init: PathBuf) -> anyhow::Result<u64> {
         epoch: 1,
         built: Timestamp::from_unix(0),
         minimum_version: 0,
+        floor_epoch: 0,
         roles: Roles { root: role()?, release: role()? },
-        policy: Policy { expiry: Expiry::Refuse, rescue_prompt: false, max_validity_days: 400 },
+        policy: Policy {
+            expiry: Reaction::Refuse,
+            rescue_prompt: false,
+            max_validity_days: 400,
+            state: Reaction::Warn,
+        },
     };
     let config = Config { origins: vec!["http://192.0.2.10:8000".to_owned()], on_failure: None, attempts: None };
     let plan = BootInitramfs {

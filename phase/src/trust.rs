@@ -5,7 +5,7 @@ use std::{path::Path, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
-use verify::{Channel, Expiry, KeyId, LIMITS, Policy, Role, Roles, Timestamp, Trust};
+use verify::{Channel, KeyId, LIMITS, Policy, Reaction, Role, Roles, Timestamp, Trust};
 
 use crate::{
     cli::UsageError,
@@ -58,8 +58,8 @@ pub struct InitArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub minimum_version: u64,
     /// What happens to a manifest that is out of date: refuse or warn
-    #[arg(long, default_value_t = Expiry::Refuse)]
-    pub expiry: Expiry,
+    #[arg(long, default_value_t = Reaction::Refuse)]
+    pub expiry: Reaction,
     /// Let whoever sits at the console open the rescue prompt
     #[arg(long)]
     pub rescue_prompt: bool,
@@ -121,6 +121,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
         epoch: 1,
         built: args.built.unwrap_or_else(clock::now),
         minimum_version: args.minimum_version,
+        floor_epoch: 0,
         roles: Roles {
             root: role("root", args.root_threshold, &args.root_key)?,
             release: role("release", args.release_threshold, &args.release_key)?,
@@ -129,6 +130,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
             expiry: args.expiry,
             rescue_prompt: args.rescue_prompt,
             max_validity_days: args.max_validity_days,
+            state: Reaction::Warn,
         },
     };
     let json = trust.to_json()?;

@@ -13,6 +13,9 @@ use crate::names::{KeyId, quoted};
 /// The payload type of a manifest.
 pub const MANIFEST_TYPE: &str = "application/vnd.phase.boot.manifest.v1+json";
 
+/// The payload type of a trust file.
+pub const TRUST_TYPE: &str = "application/vnd.phase.boot.trust.v1+json";
+
 /// A payload with signatures that nobody has checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {

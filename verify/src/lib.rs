@@ -8,9 +8,11 @@
 //! The order of a check, top to bottom:
 //!
 //! 1. [`Trust::parse`]: which keys count, from the initramfs alone;
-//! 2. [`Now::decide`]: which time it is, without believing a dead battery;
-//! 3. [`verified::newest`]: every envelope through [`verified::manifest`], the highest verified version wins;
-//! 4. [`artifact::receive`]: the bytes that a verified manifest names, hashed in place while they arrive.
+//! 2. [`rotation::follow`]: which keys count by now, from trust file to signed trust file;
+//! 3. [`state::decide`]: what the machine remembers, and what follows if it does not;
+//! 4. [`Now::decide`]: which time it is, without believing a dead battery;
+//! 5. [`verified::newest`]: every envelope through [`verified::manifest`], the highest verified version wins;
+//! 6. [`artifact::receive`]: the bytes that a verified manifest names, hashed in place while they arrive.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +24,7 @@ mod limits;
 pub mod manifest;
 pub mod names;
 mod refusal;
+pub mod rotation;
 pub mod state;
 #[cfg(test)]
 mod testing;
@@ -36,8 +39,9 @@ pub use json::{Fields, FormatError};
 pub use limits::{LIMITS, Limits};
 pub use manifest::{Artifact, BootFiles, Handoff, Initramfs, Kernel, Manifest};
 pub use names::{Arch, Channel, KeyId, Sha256Digest, ValueError};
-pub use refusal::{Refusal, Warning};
-pub use state::Floors;
+pub use refusal::{Refusal, TooFewSigners, Warning};
+pub use rotation::{Followed, RotationRefusal};
+pub use state::{Floors, State, StateError};
 pub use time::Timestamp;
-pub use trust::{Expiry, Policy, PublicKey, Role, Roles, Trust};
+pub use trust::{Policy, PublicKey, Reaction, Role, Roles, Trust};
 pub use verified::{Candidate, Newest, NoRelease, Rules, Verified};

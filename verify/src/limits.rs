@@ -9,6 +9,8 @@ pub struct Limits {
     pub manifest_bytes: usize,
     /// Bytes of one trust file.
     pub trust_bytes: usize,
+    /// Bytes of a state; also the size of the TPM's NV index that may hold it.
+    pub state_bytes: usize,
     /// Objects and arrays inside each other; keeps the parser's stack small.
     pub json_depth: usize,
     /// Fields of one object, or elements of one array; keeps the search for duplicate names cheap.
@@ -19,6 +21,10 @@ pub struct Limits {
     pub role_keys: usize,
     /// Envelopes that one boot attempt looks at.
     pub candidates: usize,
+    /// Rotations that one boot follows: each is looked for on the network.
+    pub rotations: usize,
+    /// Envelopes that are looked at for one look at the successors of a trust file.
+    pub rotation_candidates: usize,
     /// Bytes of the signed kernel command line: the kernel's own limit is 2048, and the machine's additions need room.
     pub cmdline_bytes: usize,
     /// Bytes of the path of the release's init.
@@ -27,11 +33,20 @@ pub struct Limits {
     pub rootfs_bytes: u64,
     /// Largest kernel or initramfs in bytes: `kexec_file_load` reads files below 2 GiB.
     pub kexec_file_bytes: u64,
+    /// Smallest piece of an artifact in bytes: smaller ones would make lists that are not small.
+    pub chunk_bytes_min: u64,
+    /// Largest piece in bytes: so much is received in vain if a source lies.
+    pub chunk_bytes_max: u64,
+    /// Pieces whose digests may stand in the manifest itself.
+    pub inline_pieces: usize,
+    /// Pieces of one artifact; the list of their digests is a blob of 128 KiB then.
+    pub pieces: usize,
     /// Largest integer in any document: 2^53 - 1, beyond which JSON readers disagree (RFC 8259, section 6).
     pub integer: u64,
     /// Seconds that `issued` may lie after a trusted clock: RTCs that keep local time are up to 14 h off.
     pub future_seconds: u64,
-    /// Seconds after the newest time that we know of in which an RTC is still believed.
+    /// Seconds after the newest time that we know of in which an RTC is still believed; also how far `issued` may lie
+    /// after the trust file was built.
     pub clock_seconds: u64,
     /// Days that a manifest may be valid if the trust file does not say.
     pub validity_days: u64,
@@ -44,15 +59,22 @@ pub const LIMITS: Limits = Limits {
     envelope_bytes: 128 << 10,
     manifest_bytes: 64 << 10,
     trust_bytes: 64 << 10,
+    state_bytes: 512,
     json_depth: 8,
     json_members: 1024,
     signatures: 32,
     role_keys: 16,
     candidates: 64,
+    rotations: 32,
+    rotation_candidates: 64,
     cmdline_bytes: 1536,
     init_bytes: 255,
     rootfs_bytes: (4 << 30) - 1,
     kexec_file_bytes: (2 << 30) - 1,
+    chunk_bytes_min: 64 << 10,
+    chunk_bytes_max: 16 << 20,
+    inline_pieces: 64,
+    pieces: 4096,
     integer: (1 << 53) - 1,
     future_seconds: 24 * 3600,
     clock_seconds: 15 * 365 * 24 * 3600,

@@ -26,33 +26,19 @@ pub enum Refusal {
         /// The one of manifests.
         wanted: &'static str,
     },
-    /// A trusted key is named, but its signature is not one of these bytes: they were changed, or it was forged.
-    #[error("the signature of key {} does not match the release: {valid} good signatures, wanted {wanted}", List(bad))]
-    Signature {
-        /// The trusted keys with a signature that does not verify.
-        bad: Vec<KeyId>,
-        /// How many trusted keys signed.
-        valid: usize,
-        /// How many have to.
-        wanted: usize,
-    },
-    /// Nobody who is trusted signed.
-    #[error("signed by key {}, wanted {wanted} of {}", List(seen), List(trusted))]
-    UnknownKey {
-        /// Who is said to have signed.
-        seen: Vec<KeyId>,
-        /// How many trusted keys have to sign.
-        wanted: usize,
-        /// The trusted keys.
-        trusted: Vec<KeyId>,
-    },
-    /// Trusted keys signed, but too few of them.
-    #[error("signed by {seen} trusted keys, wanted {wanted}")]
-    Threshold {
-        /// How many trusted keys signed.
-        seen: usize,
-        /// How many have to.
-        wanted: usize,
+    /// Not enough keys of the release role signed.
+    #[error(transparent)]
+    Signers(#[from] TooFewSigners),
+    /// This machine was further already: somebody keeps the trust files in between from it.
+    #[error(
+        "the trust file in force has epoch {seen}, but this machine acknowledged a release under epoch {wanted}: \
+         the trust files after it are withheld"
+    )]
+    Withheld {
+        /// The epoch that is in force.
+        seen: u64,
+        /// The state's.
+        wanted: u64,
     },
     /// A release of another channel.
     #[error("the release is of channel {seen}, wanted {wanted}")]
@@ -94,6 +80,14 @@ pub enum Refusal {
         /// The machine's time.
         now: Timestamp,
     },
+    /// Issued so long after the trust file was made that no clock is asked.
+    #[error("the release was issued at {issued}, wanted at most 15 years after {built}, when the trust file was made")]
+    Distant {
+        /// The manifest's.
+        issued: Timestamp,
+        /// The trust file's.
+        built: Timestamp,
+    },
     /// Valid for longer than the policy allows.
     #[error("the release is valid from {issued} to {expires}, wanted at most {days} days")]
     Validity {
@@ -114,6 +108,53 @@ pub enum Refusal {
     },
 }
 
+/// Why the signatures of an envelope do not suffice for a role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TooFewSigners {
+    /// A trusted key is named, but its signature is not one of these bytes: they were changed, or it was forged.
+    #[error(
+        "the signature of key {} does not match the signed bytes: {valid} good signatures, wanted {wanted}",
+        List(bad)
+    )]
+    Signature {
+        /// The trusted keys with a signature that does not verify.
+        bad: Vec<KeyId>,
+        /// How many trusted keys signed.
+        valid: usize,
+        /// How many have to.
+        wanted: usize,
+    },
+    /// Nobody who is trusted signed.
+    #[error("signed by key {}, wanted {wanted} of {}", List(seen), List(trusted))]
+    UnknownKey {
+        /// Who is said to have signed.
+        seen: Vec<KeyId>,
+        /// How many trusted keys have to sign.
+        wanted: usize,
+        /// The trusted keys.
+        trusted: Vec<KeyId>,
+    },
+    /// Trusted keys signed, but too few of them.
+    #[error("signed by {seen} trusted keys, wanted {wanted}")]
+    Threshold {
+        /// How many trusted keys signed.
+        seen: usize,
+        /// How many have to.
+        wanted: usize,
+    },
+}
+
+impl TooFewSigners {
+    /// As [`Refusal::kind`].
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Signature { .. } => "signature",
+            Self::UnknownKey { .. } => "unknown-key",
+            Self::Threshold { .. } => "threshold",
+        }
+    }
+}
+
 impl Refusal {
     /// A short word for markers and scripts, which never changes (docs/markers.md).
     pub const fn kind(&self) -> &'static str {
@@ -122,14 +163,13 @@ impl Refusal {
             Self::Format(FormatError::TooLarge { .. }) => "too-large",
             Self::Format(_) => "format",
             Self::PayloadType { .. } => "payload-type",
-            Self::Signature { .. } => "signature",
-            Self::UnknownKey { .. } => "unknown-key",
-            Self::Threshold { .. } => "threshold",
+            Self::Signers(problem) => problem.kind(),
+            Self::Withheld { .. } => "withheld",
             Self::Channel { .. } => "channel",
             Self::Arch { .. } => "arch",
             Self::Epoch { .. } => "epoch",
             Self::Rollback { .. } => "rollback",
-            Self::Future { .. } => "future",
+            Self::Future { .. } | Self::Distant { .. } => "future",
             Self::Validity { .. } => "validity",
             Self::Expired { .. } => "expired",
         }
@@ -142,13 +182,22 @@ impl Refusal {
             Self::Format(_) | Self::PayloadType { .. } => {
                 "check that the origin serves what `phase publish` wrote, of a version that this boot medium knows"
             }
-            Self::Signature { .. } => "publish the release again, or use another origin: its bytes were changed",
-            Self::UnknownKey { .. } => "sign with a key of the trust file, or make a boot medium that trusts this key",
-            Self::Threshold { .. } => "have more holders of release keys sign it",
+            Self::Signers(TooFewSigners::Signature { .. }) => {
+                "publish the release again, or use another origin: its bytes were changed"
+            }
+            Self::Signers(TooFewSigners::UnknownKey { .. }) => {
+                "sign with a key of the trust file, or make a boot medium that trusts this key"
+            }
+            Self::Signers(TooFewSigners::Threshold { .. }) => "have more holders of release keys sign it",
+            Self::Withheld { .. } => {
+                "use an origin that has every trust/<epoch>.dsse.json, or make a new boot medium from the current trust \
+                 file; if the state was written by an intruder, remove it (docs/rotation.md)"
+            }
             Self::Channel { .. } | Self::Arch { .. } => "use an origin that serves this machine's channel and arch",
             Self::Epoch { .. } => "make a new boot medium from the current trust file",
             Self::Rollback { .. } => "publish a release with a higher version",
             Self::Future { .. } => "set the machine's clock, or the clock of the machine that signs",
+            Self::Distant { .. } => "set the clock of the machine that signs, or rotate to a trust file of today",
             Self::Validity { .. } => "sign the release again with a shorter validity",
             Self::Expired { .. } => "publish a fresh release, or set the machine's clock if it runs ahead",
         }

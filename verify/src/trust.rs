@@ -1,4 +1,5 @@
-//! Trust files: which keys count for what. The bytes come from the initramfs that runs, from nowhere else.
+//! Trust files: which keys count for what. The bytes come from the initramfs that runs; the only other way in is a
+//! rotation that their own root keys signed ([`crate::rotation`]).
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use crate::dsse::Envelope;
 use crate::json::{Fields, FormatError};
 use crate::limits::LIMITS;
 use crate::names::{Channel, KeyId, ValueError, hex32, quoted, serde_as_text};
+use crate::refusal::TooFewSigners;
 use crate::time::Timestamp;
 
 /// What a machine believes before it has heard anything.
@@ -18,12 +20,16 @@ use crate::time::Timestamp;
 pub struct Trust {
     /// The only channel whose releases are accepted.
     pub channel: Channel,
-    /// Counts up with every new trust file.
+    /// Counts up with every new trust file, from 1.
     pub epoch: u64,
     /// When the file was made: it is at least as late as this.
     pub built: Timestamp,
     /// The oldest release that is accepted.
     pub minimum_version: u64,
+    /// What was acknowledged under an older epoch than this demands nothing any more ([`crate::State::floors`]): the way
+    /// back from a floor that a stolen key raised. 0 … `epoch`; absent stands for 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub floor_epoch: u64,
     /// Who may sign what.
     pub roles: Roles,
     /// What the owner of the machine decided.
@@ -59,19 +65,23 @@ pub struct PublicKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Policy {
     /// What happens to a manifest that is out of date.
-    pub expiry: Expiry,
+    pub expiry: Reaction,
     /// Whether the rescue prompt may be opened.
     pub rescue_prompt: bool,
     /// Most days between `issued` and `expires` of a manifest.
     pub max_validity_days: u64,
+    /// What happens without the machine's memory: a state that cannot be read, or whose store is not there. Absent
+    /// stands for a warning.
+    #[serde(skip_serializing_if = "Reaction::is_warn")]
+    pub state: Reaction,
 }
 
-/// What happens to a manifest that is out of date.
+/// What happens when something is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
+pub enum Reaction {
     /// It is refused.
     Refuse,
-    /// It is accepted with a [`crate::Warning`].
+    /// It is accepted, and said.
     Warn,
 }
 
@@ -92,11 +102,13 @@ impl Trust {
         let mut fields = Fields::parse("trust", bytes, LIMITS.trust_bytes)?;
         fields.schema("phase.trust/1")?;
         let mut roles = fields.object("roles")?;
+        let epoch = fields.integer("epoch", 1..=LIMITS.integer)?;
         let trust = Self {
             channel: fields.parsed("channel")?,
-            epoch: fields.integer("epoch", 0..=LIMITS.integer)?,
+            epoch,
             built: fields.parsed("built")?,
             minimum_version: fields.integer("minimum_version", 0..=LIMITS.integer)?,
+            floor_epoch: fields.optional("floor_epoch", |f, name| f.integer(name, 0..=epoch))?.unwrap_or(0),
             roles: Roles { root: Role::read(&mut roles, "root")?, release: Role::read(&mut roles, "release")? },
             policy: Policy::read(fields.object("policy")?)?,
         };
@@ -135,6 +147,22 @@ impl Role {
     /// The keys that count.
     pub fn keys(&self) -> &[PublicKey] {
         &self.keys
+    }
+
+    /// Who signed `envelope`, if as many keys as the threshold says did.
+    pub fn enough_signers(&self, envelope: &Envelope) -> Result<Signers, TooFewSigners> {
+        let signers = self.signers(envelope);
+        let (seen, wanted) = (signers.valid.len(), self.threshold);
+        if seen >= wanted {
+            Ok(signers)
+        } else if !signers.bad.is_empty() {
+            Err(TooFewSigners::Signature { bad: signers.bad, valid: seen, wanted })
+        } else if seen == 0 {
+            let trusted = self.keys.iter().map(PublicKey::id).collect();
+            Err(TooFewSigners::UnknownKey { seen: signers.unknown, wanted, trusted })
+        } else {
+            Err(TooFewSigners::Threshold { seen, wanted })
+        }
     }
 
     /// Counts who signed `envelope`: a key counts once, whatever number of its signatures is there.
@@ -245,13 +273,27 @@ impl Policy {
             expiry: fields.parsed("expiry")?,
             rescue_prompt: fields.boolean("rescue_prompt")?,
             max_validity_days: fields.optional("max_validity_days", days)?.unwrap_or(LIMITS.validity_days),
+            state: fields.optional("state", |f, name| f.parsed(name))?.unwrap_or(Reaction::Warn),
         };
         fields.finish()?;
         Ok(policy)
     }
 }
 
-impl FromStr for Expiry {
+/// Whether a field that is absent by default may be left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+impl Reaction {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_warn(&self) -> bool {
+        *self == Self::Warn
+    }
+}
+
+impl FromStr for Reaction {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
@@ -263,7 +305,7 @@ impl FromStr for Expiry {
     }
 }
 
-impl fmt::Display for Expiry {
+impl fmt::Display for Reaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refuse => "refuse",
@@ -272,7 +314,7 @@ impl fmt::Display for Expiry {
     }
 }
 
-serde_as_text!(Expiry);
+serde_as_text!(Reaction);
 
 #[cfg(test)]
 mod tests;

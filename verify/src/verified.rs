@@ -1,4 +1,6 @@
-//! The only way from an envelope to a manifest that is believed.
+//! The only way from an envelope to a manifest or a trust file that is believed.
+
+mod successor;
 
 use std::ops::Deref;
 
@@ -9,9 +11,12 @@ use crate::manifest::Manifest;
 use crate::names::{Arch, KeyId, Sha256Digest, quoted};
 use crate::refusal::{Refusal, Warning};
 use crate::state::Floors;
-use crate::trust::{Expiry, Role, Signers, Trust};
+use crate::trust::{Reaction, Trust};
 
-/// A value from a payload that enough trusted keys signed and that passed every check. Only this module makes one.
+pub use successor::successor;
+
+/// A value from a payload that enough trusted keys signed and that passed every check. Only this module makes one: of
+/// manifests by [`manifest`], of trust files by [`successor`].
 #[derive(Debug, Clone)]
 pub struct Verified<T> {
     value: T,
@@ -34,6 +39,11 @@ impl<T> Verified<T> {
     /// What should be said although it was accepted.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// The value alone.
+    pub fn into_value(self) -> T {
+        self.value
     }
 }
 
@@ -74,14 +84,18 @@ pub struct Rules<'a> {
     pub floors: Floors,
 }
 
-/// Checks one candidate: first its signatures, then, and only then, the manifest in it.
+/// Checks one candidate: first its signatures, then, and only then, the manifest in it. Under a trust file that this
+/// machine has left behind, nothing is accepted.
 pub fn manifest(candidate: &Candidate, rules: &Rules<'_>) -> Result<Verified<Manifest>, Refusal> {
     let Rules { trust, arch, now, floors } = *rules;
+    if trust.epoch < floors.epoch {
+        return Err(Refusal::Withheld { seen: trust.epoch, wanted: floors.epoch });
+    }
     let envelope = Envelope::parse(&candidate.envelope)?;
     if envelope.payload_type != MANIFEST_TYPE {
         return Err(Refusal::PayloadType { seen: quoted(&envelope.payload_type), wanted: MANIFEST_TYPE });
     }
-    let signers = enough_signers(&trust.roles.release, &envelope)?;
+    let signers = trust.roles.release.enough_signers(&envelope)?;
 
     // From here on the payload is what the holders of the keys signed.
     let manifest = Manifest::parse(&envelope.payload)?;
@@ -97,22 +111,6 @@ pub fn manifest(candidate: &Candidate, rules: &Rules<'_>) -> Result<Verified<Man
         key_ids: signers.valid,
         warnings: expired.into_iter().chain(unknown).chain(bad).collect(),
     })
-}
-
-/// "A signature counts if its keyid is that of a key of the role and `verify_strict` accepts it; a key counts once."
-fn enough_signers(role: &Role, envelope: &Envelope) -> Result<Signers, Refusal> {
-    let signers = role.signers(envelope);
-    let (seen, wanted) = (signers.valid.len(), role.threshold());
-    if seen >= wanted {
-        Ok(signers)
-    } else if !signers.bad.is_empty() {
-        Err(Refusal::Signature { bad: signers.bad, valid: seen, wanted })
-    } else if seen == 0 {
-        let trusted = role.keys().iter().map(crate::trust::PublicKey::id).collect();
-        Err(Refusal::UnknownKey { seen: signers.unknown, wanted, trusted })
-    } else {
-        Err(Refusal::Threshold { seen, wanted })
-    }
 }
 
 fn belongs_here(manifest: &Manifest, trust: &Trust, arch: Arch) -> Result<(), Refusal> {
@@ -133,20 +131,24 @@ fn not_older(manifest: &Manifest, floor: u64) -> Result<(), Refusal> {
 }
 
 /// The dates. Expiry is checked against a clock that is not trusted, too: its time has certainly passed. Whether
-/// `issued` lies ahead only a trusted clock can tell.
+/// `issued` lies ahead only a trusted clock can tell; but `issued` becomes the machine's time once it is acknowledged,
+/// so how far ahead that may be has a limit that asks no clock.
 fn fresh(manifest: &Manifest, trust: &Trust, now: Now) -> Result<Option<Warning>, Refusal> {
     let (issued, expires, now_is) = (manifest.issued, manifest.expires, now.time);
     let days = trust.policy.max_validity_days;
     if expires > issued.plus_days(days) {
         return Err(Refusal::Validity { issued, expires, days });
     }
+    if issued.unix() > trust.built.unix().saturating_add(LIMITS.clock_seconds) {
+        return Err(Refusal::Distant { issued, built: trust.built });
+    }
     if now.trusted && issued.unix() > now_is.unix().saturating_add(LIMITS.future_seconds) {
         return Err(Refusal::Future { issued, now: now_is });
     }
     match trust.policy.expiry {
         _ if now_is < expires => Ok(None),
-        Expiry::Refuse => Err(Refusal::Expired { expires, now: now_is }),
-        Expiry::Warn => Ok(Some(Warning::Expired { expires, now: now_is })),
+        Reaction::Refuse => Err(Refusal::Expired { expires, now: now_is }),
+        Reaction::Warn => Ok(Some(Warning::Expired { expires, now: now_is })),
     }
 }
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::json::FormatError;
+use crate::refusal::TooFewSigners;
 use crate::testing::{MANIFEST, NOW, altered, bytes, id, manifest_digest, signed, trust, trust_of};
 use crate::time::Timestamp;
 
@@ -43,7 +44,7 @@ fn a_changed_payload_or_signature_is_refused_as_signature() {
     let mut envelope = signed(MANIFEST, &[1]);
     envelope.payload[100] ^= 1;
     let changed = manifest(&bytes(&envelope).into(), &rules(&trust()));
-    let wanted = format!("the signature of key {} does not match the release: 0 good signatures, wanted 1", id(1));
+    let wanted = format!("the signature of key {} does not match the signed bytes: 0 good signatures, wanted 1", id(1));
     assert_eq!(kind_and_message(changed), ("signature", wanted));
 }
 
@@ -142,7 +143,7 @@ fn an_expired_release_is_refused_or_warned_about_by_policy() {
     let (kind, message) = kind_and_message(checked(MANIFEST, &trust, TOO_LATE, 0));
     assert_eq!(kind, "expired");
     assert_eq!(message, "the release expired at 2027-11-20T12:00:00Z, and it is at least 2030-03-17T17:46:40Z");
-    trust.policy.expiry = Expiry::Warn;
+    trust.policy.expiry = Reaction::Warn;
     let release = checked(MANIFEST, &trust, TOO_LATE, 0).unwrap();
     let expired = Warning::Expired { expires: release.expires, now: TOO_LATE.time };
     assert_eq!(release.warnings(), [expired]);
@@ -245,7 +246,7 @@ proptest! {
         let mut envelope = signed(MANIFEST, &[1]);
         envelope.payload[at] ^= 1_u8 << bit;
         let result = manifest(&bytes(&envelope).into(), &rules(&trust()));
-        let is_signature = matches!(result, Err(Refusal::Signature { .. }));
+        let is_signature = matches!(result, Err(Refusal::Signers(TooFewSigners::Signature { .. })));
         prop_assert!(is_signature);
     }
 
