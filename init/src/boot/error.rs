@@ -1,0 +1,95 @@
+//! Why an attempt of stage one ended.
+
+use crate::compose::ComposeError;
+use crate::config::ConfigError;
+use crate::download::DownloadError;
+use crate::fit::NoFit;
+use crate::kexec::KexecError;
+use crate::mode::ModeUnavailable;
+use crate::modules::ModuleError;
+use crate::network;
+use crate::outcome::Failure;
+use crate::overlay::RootError;
+use crate::record::RecordError;
+use crate::timeline::Kind;
+
+/// Why an attempt ended.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The drivers.
+    #[error(transparent)]
+    Modules(#[from] ModuleError),
+    /// The mode.
+    #[error(transparent)]
+    Mode(#[from] ModeUnavailable),
+    /// No network.
+    #[error("there is no network: {0}")]
+    Network(network::DownReason),
+    /// No place to look.
+    #[error(
+        "there is no origin to ask: give phase.origin=http://… on the kernel command line, or origins in /etc/phase/config.json"
+    )]
+    NoOrigin,
+    /// No envelope.
+    #[error("no release was found: {0}")]
+    NotFound(String, &'static str),
+    /// No release to believe.
+    #[error("none of the releases found can be trusted: {0}")]
+    Untrusted(String, &'static str),
+    /// No hand-off of the manifest's list can be taken.
+    #[error("this build can take none of the release's hand-offs ({0}); wanted kexec or direct")]
+    NoWay(String),
+    /// The memory.
+    #[error(transparent)]
+    Fit(#[from] NoFit),
+    /// The bytes.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// The next initramfs.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// The next kernel.
+    #[error(transparent)]
+    Kexec(#[from] KexecError),
+    /// The root of a direct hand-off.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The receipt of a direct hand-off.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Kind for BootError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.kind(),
+            Self::Modules(error) => error.kind(),
+            Self::Mode(error) => error.kind(),
+            Self::Network(_) => "network",
+            Self::NoOrigin => "no-origin",
+            Self::NotFound(_, kind) | Self::Untrusted(_, kind) => kind,
+            Self::NoWay(_) => "no-handoff",
+            Self::Fit(error) => error.kind(),
+            Self::Download(error) => error.kind(),
+            Self::Compose(error) => error.kind(),
+            Self::Kexec(error) => error.kind(),
+            Self::Root(error) => error.kind(),
+            Self::Record(error) => error.kind(),
+        }
+    }
+}
+
+impl BootError {
+    /// Whether another attempt may go better.
+    fn may_pass(&self) -> bool {
+        !matches!(self, Self::Config(_) | Self::Mode(_) | Self::NoOrigin | Self::NoWay(_) | Self::Fit(_))
+    }
+
+    /// As PID 1 is told.
+    pub fn failure(&self) -> Failure {
+        Failure { kind: self.kind().to_owned(), message: self.to_string(), may_pass: self.may_pass() }
+    }
+}
