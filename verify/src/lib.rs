@@ -26,6 +26,7 @@ pub mod names;
 mod refusal;
 pub mod rotation;
 pub mod state;
+pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod time;
@@ -42,6 +43,7 @@ pub use names::{Arch, Channel, KeyId, Sha256Digest, ValueError};
 pub use refusal::{Refusal, TooFewSigners, Warning};
 pub use rotation::{Followed, RotationRefusal};
 pub use state::{Floors, State, StateError};
+pub use store::{PartUuid, Store};
 pub use time::Timestamp;
 pub use trust::{Policy, PublicKey, Reaction, Role, Roles, Trust};
 pub use verified::{Candidate, Newest, NoRelease, Rules, Verified};
