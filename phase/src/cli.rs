@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, compare, demo, image, keygen, lab, publish, serve, sign, size, trust};
+use crate::{boot, compare, demo, image, keygen, lab, publish, put_live, serve, sign, size, trust};
 
 const EXAMPLES: &str = "\
 From nothing to a served release:
@@ -40,6 +40,7 @@ enum Command {
     Trust(trust::Args),
     Sign(sign::Args),
     Publish(publish::Args),
+    PutLive(put_live::Args),
     Serve(serve::Args),
     Image(image::Args),
     Size(size::Args),
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Trust(args) => trust::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Publish(args) => publish::run(&args),
+        Command::PutLive(args) => put_live::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Size(args) => size::run(&args),

@@ -20,7 +20,9 @@ use crate::{
     image::{self, InitramfsArgs, StageName},
     keygen,
     lab::{self, kernel::KernelRoot},
-    publish, trust,
+    publish,
+    signer::Signers,
+    trust,
 };
 
 /// The line of releases of the demo.
@@ -207,7 +209,7 @@ pub(crate) fn release(files: Files, key: PathBuf, trust: PathBuf, tree: PathBuf)
         arch: Arch::COMPILED,
         // Each run is a newer release: its version is the time.
         version: clock::now().unix(),
-        key: vec![key],
+        signers: Signers::of_key(key),
         kernel: Some(files.kernel),
         initramfs: Some(files.initramfs),
         rootfs: Some(files.rootfs),
@@ -218,6 +220,7 @@ pub(crate) fn release(files: Files, key: PathBuf, trust: PathBuf, tree: PathBuf)
         expires_days: 30,
         issued: None,
         trust: Some(trust),
+        unsigned: None,
         allow_older: false,
         prune: true,
         json: false,

@@ -1,39 +1,35 @@
-//! Key files: Ed25519 private keys as PKCS#8 PEM (RFC 5958, RFC 8410), public keys as SPKI PEM, both readable by OpenSSL.
+//! Key files: Ed25519 keys in the forms that people already have them in, told apart by what is in the file.
 //!
-//! A private key with a passphrase is encrypted with PBES2: scrypt (RFC 7914) and AES-256-CBC. Secrets are wiped from
-//! memory when dropped.
+//! Private: PKCS#8 PEM (RFC 5958, RFC 8410; what `phase keygen` writes and OpenSSL reads), OpenSSH, minisign, signify,
+//! or the raw 32-byte seed. Public: SPKI PEM, an `ssh-ed25519` line, minisign, signify, 32 raw bytes, or 64 hex digits.
+//! A key of another kind is refused by its name. Secrets are wiped from memory when dropped.
 
-use std::{env, io::IsTerminal, path::Path};
+mod minisign;
+mod openssh;
+pub mod passphrase;
+mod pem;
+
+use std::{fmt, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, bail};
-use data_encoding::HEXLOWER;
-use ed25519_dalek::{
-    Signer, SigningKey, VerifyingKey,
-    pkcs8::{
-        DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes, SecretDocument,
-        spki::der::{pem::LineEnding, pem::PemLabel},
-    },
-};
-use pkcs8::{
-    EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef,
-    der::{asn1::OctetString, zeroize::Zeroizing},
-    pkcs5::{EncryptionScheme, pbes2, scrypt},
-};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use pkcs8::der::zeroize::Zeroizing;
 use verify::KeyId;
 
 use crate::output;
 
-/// Where scripts put a passphrase; a person is asked on the terminal.
-pub const PASSPHRASE_VARIABLE: &str = "PHASE_PASSPHRASE";
-
-/// A key file is a few hundred bytes; anything far larger is another kind of file.
+/// A key file is a few hundred bytes (RSA's, to be refused by name, a few thousand); anything far larger is another kind
+/// of file.
 const KEY_FILE_LIMIT: u64 = 16 << 10;
 
-/// scrypt's cost: 2^14 × 8 × 5, one of OWASP's equal settings (2024). It takes 16 MiB: OpenSSL refuses to read keys
-/// that need more than 32 MiB.
-const SCRYPT_LOG_N: u8 = 14;
-const SCRYPT_R: u32 = 8;
-const SCRYPT_P: u32 = 5;
+/// What a private key file may be, for whoever brought something else.
+const PRIVATE_FORMS: &str = "wanted an Ed25519 private key: PKCS#8 PEM (phase keygen, openssl genpkey -algorithm ed25519), \
+    OpenSSH (ssh-keygen -t ed25519), minisign, signify, or its 32 raw bytes";
+
+/// What a public key file may be.
+const PUBLIC_FORMS: &str = "wanted an Ed25519 public key: PEM (phase keygen, openssl pkey -pubout), an ssh-ed25519 line, \
+    minisign, signify, 32 raw bytes, or 64 hex digits";
 
 /// A private key, ready to sign.
 pub struct PrivateKey(SigningKey);
@@ -46,42 +42,42 @@ impl PrivateKey {
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
-    /// Reads a key file, asking for the passphrase only if the key has one.
+    /// Reads a key file, asking for the passphrase only if the key has one. A file that others can read is warned about on
+    /// standard error.
     ///
     /// # Errors
-    /// The file is not a PKCS#8 PEM of an Ed25519 key, or the passphrase is missing or wrong.
+    /// The file is no Ed25519 private key in a form that we read, or the passphrase is missing or wrong.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display();
         let bytes = Zeroizing::new(output::read_limited(path, KEY_FILE_LIMIT)?);
-        let text = str::from_utf8(&bytes).with_context(|| format!("{name} is not a PEM file"))?;
-        let (label, document) = SecretDocument::from_pem(text)
-            .map_err(|error| anyhow::anyhow!("{name} is not a PEM file with a private key: {error}"))?;
-        if label == PrivateKeyInfoRef::PEM_LABEL {
-            return parse(document.as_bytes()).with_context(|| format!("{name} is not an Ed25519 private key"));
-        }
-        if label != EncryptedPrivateKeyInfoRef::PEM_LABEL {
-            bail!("{name} holds a \"{label}\"; wanted a \"PRIVATE KEY\" or an \"ENCRYPTED PRIVATE KEY\" (PKCS#8)");
-        }
-        let passphrase = passphrase(&format!("Passphrase of {name}: "))?;
-        let plain = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
-            .and_then(|encrypted| encrypted.decrypt(passphrase.as_bytes()))
-            .map_err(|_| anyhow::anyhow!("{name} does not open with this passphrase"))?;
-        parse(plain.as_bytes()).with_context(|| format!("{name} is not an Ed25519 private key"))
+        warn_if_others_can_read(path)?;
+        let ask = || passphrase::existing(&format!("Passphrase of {}: ", path.display()));
+        Self::parse(&bytes, &ask).with_context(|| path.display().to_string())
     }
 
-    /// The key file's text, encrypted if a passphrase is given.
-    pub fn to_pem(&self, passphrase: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
-        // Without the public key, which makes it version 1: OpenSSL before 3.5 does not read version 2.
-        let plain = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None }
-            .to_pkcs8_der()
-            .map_err(|error| anyhow::anyhow!("cannot encode the private key: {error}"))?;
-        let (label, document) = match passphrase {
-            None => (PrivateKeyInfoRef::PEM_LABEL, plain),
-            Some(passphrase) => (EncryptedPrivateKeyInfoRef::PEM_LABEL, encrypt(&plain, passphrase)?),
+    /// Reads what a key file holds. `passphrase` is called at most once, and only for a key that is encrypted.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`].
+    pub fn parse(bytes: &[u8], passphrase: &passphrase::Ask<'_>) -> anyhow::Result<Self> {
+        let key = match Form::of(bytes) {
+            Form::OpenSsh(text) => openssh::private(text, passphrase),
+            Form::Pem(text) => pem::private(text, passphrase),
+            Form::Commented(text) => minisign::private(text, passphrase),
+            Form::Text(text) => bail!("this is {}; {PRIVATE_FORMS}", describe(text)),
+            Form::Raw => match bytes.len() {
+                32 => <[u8; 32]>::try_from(bytes)
+                    .map(|seed| SigningKey::from_bytes(&Zeroizing::new(seed)))
+                    .map_err(Into::into),
+                64 => keypair(bytes).context("64 raw bytes, which are not a seed and its public key"),
+                length => bail!("{length} bytes that are no text; {PRIVATE_FORMS}"),
+            },
         };
-        document
-            .to_pem(label, LineEnding::LF)
-            .map_err(|error| anyhow::anyhow!("cannot encode the private key: {error}"))
+        key.map(Self)
+    }
+
+    /// The key file's text (PKCS#8 PEM), encrypted if a passphrase is given.
+    pub fn to_pem(&self, passphrase: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
+        pem::write_private(&self.0, passphrase)
     }
 
     /// The public half.
@@ -100,24 +96,39 @@ impl PrivateKey {
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
-    /// Reads a `.pub` file (SPKI PEM).
+    /// Reads a public key file.
     ///
     /// # Errors
-    /// The file is not the SPKI PEM of an Ed25519 key.
+    /// The file is no Ed25519 public key in a form that we read.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = output::read_limited(path, KEY_FILE_LIMIT)?;
-        let text = str::from_utf8(&bytes).with_context(|| format!("{} is not a PEM file", path.display()))?;
-        let key = VerifyingKey::from_public_key_pem(text).map_err(|error| {
-            anyhow::anyhow!("{} is not an Ed25519 public key in PEM (a .pub file of keygen): {error}", path.display())
-        })?;
-        Ok(Self(key))
+        let bytes = Zeroizing::new(output::read_limited(path, KEY_FILE_LIMIT)?);
+        Self::parse(&bytes).with_context(|| path.display().to_string())
     }
 
-    /// The public key file's text.
+    /// Reads what a public key file holds.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`].
+    pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
+        let raw = match Form::of(bytes) {
+            Form::OpenSsh(_) => bail!("this is a private key; {PUBLIC_FORMS}"),
+            Form::Pem(text) => return pem::public(text).map(Self),
+            Form::Commented(text) => minisign::public(text.lines().nth(1).unwrap_or_default())?,
+            Form::Text(text) => public_of_text(text.trim())?,
+            Form::Raw => match bytes.try_into() {
+                Ok(raw) => raw,
+                Err(_) => bail!("{} bytes that are no text; {PUBLIC_FORMS}", bytes.len()),
+            },
+        };
+        let key = VerifyingKey::from_bytes(&raw);
+        Ok(Self(
+            key.map_err(|_| anyhow::anyhow!("{} is no point of the curve; {PUBLIC_FORMS}", HEXLOWER.encode(&raw)))?,
+        ))
+    }
+
+    /// The public key file's text (SPKI PEM).
     pub fn to_pem(&self) -> anyhow::Result<String> {
-        self.0
-            .to_public_key_pem(LineEnding::LF)
-            .map_err(|error| anyhow::anyhow!("cannot encode the public key: {error}"))
+        pem::write_public(&self.0)
     }
 
     /// The 32 raw bytes in hex, as the trust file has them.
@@ -137,88 +148,91 @@ impl PublicKey {
     pub fn id(&self) -> KeyId {
         KeyId::of(self.0.as_bytes())
     }
-}
 
-/// The passphrase of an existing key: from the environment, else asked once on the terminal.
-fn passphrase(prompt: &str) -> anyhow::Result<Zeroizing<String>> {
-    match from_environment()? {
-        Some(passphrase) => Ok(passphrase),
-        None => ask(prompt),
+    /// Whether `sig` is this key's signature of `message`, by the rule that machines use.
+    pub fn verifies(&self, message: &[u8], sig: &[u8; 64]) -> bool {
+        self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(sig)).is_ok()
     }
 }
 
-/// The passphrase of a new key: from the environment, else asked twice on the terminal.
-///
-/// # Errors
-/// No terminal, an empty passphrase, or two that differ.
-pub fn new_passphrase(name: &Path) -> anyhow::Result<Zeroizing<String>> {
-    if let Some(passphrase) = from_environment()? {
-        return Ok(passphrase);
+/// What a key file looks like from outside.
+enum Form<'a> {
+    /// Between `-----BEGIN OPENSSH PRIVATE KEY-----` and its end.
+    OpenSsh(&'a str),
+    /// Between other `-----BEGIN …-----` and `-----END …-----`.
+    Pem(&'a str),
+    /// A line of `untrusted comment:` and one of base64: minisign and signify.
+    Commented(&'a str),
+    /// Another text.
+    Text(&'a str),
+    /// No text, or 32 bytes, which no form in text has.
+    Raw,
+}
+
+impl<'a> Form<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        match str::from_utf8(bytes) {
+            Ok(text) if text.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") => Self::OpenSsh(text),
+            Ok(text) if text.starts_with("-----BEGIN ") => Self::Pem(text),
+            Ok(text) if text.starts_with("untrusted comment:") => Self::Commented(text),
+            Ok(text) if bytes.len() != 32 && !text.contains('\0') => Self::Text(text),
+            _ => Self::Raw,
+        }
     }
-    let first = ask(&format!("New passphrase for {}: ", name.display()))?;
-    anyhow::ensure!(!first.is_empty(), "the passphrase is empty; for a key without one say --no-passphrase");
-    let second = ask("The same again: ")?;
-    anyhow::ensure!(first == second, "the two passphrases differ; nothing was written");
-    Ok(first)
 }
 
-fn from_environment() -> anyhow::Result<Option<Zeroizing<String>>> {
-    match env::var(PASSPHRASE_VARIABLE) {
-        Ok(value) if value.is_empty() => bail!("{PASSPHRASE_VARIABLE} is set but empty"),
-        Ok(value) => Ok(Some(Zeroizing::new(value))),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(error) => Err(error).context(PASSPHRASE_VARIABLE),
+/// A key pair as libsodium, minisign and signify keep it: the seed, then the public key, which has to be the seed's.
+fn keypair(bytes: &[u8]) -> anyhow::Result<SigningKey> {
+    let bytes = Zeroizing::new(<[u8; 64]>::try_from(bytes)?);
+    SigningKey::from_keypair_bytes(&bytes)
+        .map_err(|_| anyhow::anyhow!("the public half is not that of the private half"))
+}
+
+/// The public key of a text on one line.
+fn public_of_text(text: &str) -> anyhow::Result<[u8; 32]> {
+    if openssh::is_public(text) {
+        openssh::public(text)
+    } else if let Some(raw) = hex32(text) {
+        Ok(raw)
+    } else if text.starts_with(minisign::BASE64_START) {
+        minisign::public(text)
+    } else {
+        bail!("this is {}; {PUBLIC_FORMS}", describe(text))
     }
 }
 
-fn ask(prompt: &str) -> anyhow::Result<Zeroizing<String>> {
-    if !std::io::stdin().is_terminal() {
-        bail!("a passphrase is needed and there is no terminal to ask on; set {PASSPHRASE_VARIABLE}");
+fn hex32(text: &str) -> Option<[u8; 32]> {
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+/// What to call a text that is not the key that was wanted. Its bytes are not shown: it may be a secret.
+fn describe(text: &str) -> String {
+    let text = text.trim();
+    let first = text.split_whitespace().next().unwrap_or_default();
+    match first {
+        "" => "an empty file".to_owned(),
+        _ if openssh::is_public(text) => format!("an OpenSSH public key ({})", verify::names::quoted(first)),
+        _ if hex32(text).is_some() => "64 hex digits".to_owned(),
+        _ => "a text of another kind".to_owned(),
     }
-    rpassword::prompt_password(prompt).map(Zeroizing::new).context("cannot read the passphrase from the terminal")
 }
 
-fn parse(der: &[u8]) -> anyhow::Result<PrivateKey> {
-    SigningKey::from_pkcs8_der(der).map(PrivateKey).map_err(|error| anyhow::anyhow!("{error}"))
+/// Another kind of key, by its name.
+fn refuse_kind(kind: impl fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!("this is a key of kind {kind}; releases are signed with Ed25519")
 }
 
-fn encrypt(plain: &SecretDocument, passphrase: &str) -> anyhow::Result<SecretDocument> {
-    let mut salt = [0; 16];
-    let mut iv = [0; 16];
-    getrandom::fill(&mut salt).context("the kernel gave no random numbers")?;
-    getrandom::fill(&mut iv).context("the kernel gave no random numbers")?;
-    let cost = scrypt::Params::new(SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P)
-        .map_err(|error| anyhow::anyhow!("scrypt refuses its parameters: {error}"))?;
-    let cannot = "cannot encrypt the private key";
-    let scheme = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv)
-        .map_err(|error| anyhow::anyhow!("{cannot}: {error}"))?;
-    let encrypted =
-        scheme.encrypt(passphrase, plain.as_bytes()).map_err(|error| anyhow::anyhow!("{cannot}: {error}"))?;
-    let info = EncryptedPrivateKeyInfoOwned {
-        encryption_algorithm: EncryptionScheme::Pbes2(scheme),
-        encrypted_data: OctetString::new(encrypted).map_err(|error| anyhow::anyhow!("{cannot}: {error}"))?,
-    };
-    SecretDocument::encode_msg(&info).map_err(|error| anyhow::anyhow!("{cannot}: {error}"))
+fn warn_if_others_can_read(path: &Path) -> anyhow::Result<()> {
+    let metadata = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if metadata.is_file() && mode & 0o077 != 0 {
+        let name = path.display();
+        eprintln!(
+            "phase: warning: the private key {name} is open to others (mode {mode:04o}); chmod 600 {name} closes it"
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn id_is_the_digest_of_the_raw_key() {
-        // RFC 8032, 7.1, TEST 1; the digest is `xxd -r -p | sha256sum` of the public key.
-        let secret = HEXLOWER.decode(b"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
-        let key = PrivateKey(SigningKey::from_bytes(&secret.try_into().unwrap()));
-        assert_eq!(key.public().hex(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
-        assert_eq!(key.public().id().to_string(), "21fe31dfa154a261626bf854046fd2271b7bed4b6abe45aa58877ef47f9721b9");
-    }
-
-    #[test]
-    fn another_kind_of_key_is_refused_by_name() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), PrivateKey::generate().unwrap().public().to_pem().unwrap()).unwrap();
-        let message = format!("{:#}", PrivateKey::read(file.path()).err().unwrap());
-        assert!(message.contains("PUBLIC KEY"), "{message}");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use verify::KeyId;
 
 use crate::{
-    key::{self, PrivateKey},
+    key::{PrivateKey, passphrase},
     output::{self, Existing},
 };
 
@@ -66,10 +66,10 @@ pub fn generate(args: &Args) -> anyhow::Result<Report> {
     // Before the passphrase is asked: nobody types it twice for nothing.
     output::refuse_existing(&args.out)?;
     output::refuse_existing(&public_path)?;
-    let passphrase = if args.no_passphrase { None } else { Some(key::new_passphrase(&args.out)?) };
+    let secret = if args.no_passphrase { None } else { Some(passphrase::new(&args.out)?) };
     let key = PrivateKey::generate()?;
     make_directory(&args.out)?;
-    output::write(&args.out, key.to_pem(passphrase.as_deref().map(String::as_str))?.as_bytes(), 0o600, Existing::Keep)?;
+    output::write(&args.out, key.to_pem(secret.as_deref().map(String::as_str))?.as_bytes(), 0o600, Existing::Keep)?;
     output::write(&public_path, key.public().to_pem()?.as_bytes(), 0o644, Existing::Keep)?;
     Ok(Report { private: args.out.clone(), public: public_path, key_id: key.public().id() })
 }

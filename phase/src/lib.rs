@@ -1,7 +1,7 @@
 //! The host side of Phase Boot: keys, signatures, the published tree, a server for it, images and machines to try them.
 //!
-//! One module per subcommand, each with its `Args` and a `run`; what they share is in [`clock`], [`key`], [`output`] and
-//! [`progress`]. Nothing here runs inside a booted machine.
+//! One module per subcommand, each with its `Args` and a `run`; what they share is in [`clock`], [`key`], [`output`],
+//! [`progress`] and [`signer`]. Nothing here runs inside a booted machine.
 
 pub mod boot;
 pub mod cli;
@@ -16,8 +16,10 @@ pub mod measure;
 pub mod output;
 pub mod progress;
 pub mod publish;
+pub mod put_live;
 pub mod serve;
 pub mod sign;
+pub mod signer;
 pub mod size;
 pub mod tree;
 pub mod trust;

@@ -4,19 +4,18 @@
 //! the manifest will say. Blobs go in first; the envelope, checked against the trust file if one is given, last.
 
 mod draft;
+pub(crate) mod live;
 
-use std::{path::Path, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use serde::Serialize;
-use verify::{
-    Arch, Channel, Envelope, Floors, Handoff, KeyId, LIMITS, Manifest, Now, Rules, Sha256Digest, Timestamp, Trust,
-    dsse, verified,
-};
+use verify::{Arch, Channel, Envelope, Handoff, KeyId, Manifest, Sha256Digest, Timestamp, dsse};
 
 use crate::{
     cli::UsageError,
-    clock, output, sign,
+    output::{self, Existing},
+    signer::Signers,
     tree::{Blob, Tree},
 };
 
@@ -25,7 +24,8 @@ use crate::{
 #[command(after_help = "\
 The tree gets <channel>/<arch>/manifest.dsse.json and blobs/sha256/<digest>. Blobs are written first and the \
 envelope last, each by rename, so the tree may be served while this runs. --prune removes blobs that a slow machine \
-may still be downloading.
+may still be downloading. With --unsigned the files are stored and the manifest is written for `phase sign`; what holders \
+of keys signed goes live with `phase put-live`.
 
 Examples:
   phase publish --tree tree --channel demo --version 7 --key keys/release \\
@@ -33,6 +33,8 @@ Examples:
       --rootfs root.squashfs --cmdline 'console=ttyS0 quiet' \\
       --handoff kexec,direct
   phase publish --tree tree --channel demo --version 8 --key keys/release \\
+      --handoff direct --rootfs root.squashfs
+  phase publish --tree tree --channel demo --version 9 --unsigned manifest.json \\
       --handoff direct --rootfs root.squashfs")]
 pub struct Args {
     /// The tree; made if it is not there
@@ -47,9 +49,9 @@ pub struct Args {
     /// The release's version, above the published one
     #[arg(long, value_name = "N")]
     pub version: u64,
-    /// Private keys to sign with
-    #[arg(long, value_name = "KEY", required = true)]
-    pub key: Vec<PathBuf>,
+    /// Who signs
+    #[command(flatten)]
+    pub signers: Signers,
     /// The release's kernel
     #[arg(long, value_name = "FILE", requires = "initramfs")]
     pub kernel: Option<PathBuf>,
@@ -80,6 +82,9 @@ pub struct Args {
     /// Check the release as a machine with this trust file would, before it goes live
     #[arg(long, value_name = "FILE")]
     pub trust: Option<PathBuf>,
+    /// Do not sign and do not go live: store the files and write the manifest here, for the holders of keys
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["key", "signer", "trust", "prune"])]
+    pub unsigned: Option<PathBuf>,
     /// Publish although the version is not above the published one
     #[arg(long)]
     pub allow_older: bool,
@@ -102,9 +107,13 @@ pub struct Report {
     pub version: u64,
     /// When it is out of date.
     pub expires: Timestamp,
-    /// Where the envelope stands.
-    pub envelope: PathBuf,
-    /// Digest of the manifest that was signed.
+    /// Where the envelope stands; nowhere with --unsigned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<PathBuf>,
+    /// Where the manifest waits for signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsigned: Option<PathBuf>,
+    /// Digest of the manifest.
     pub manifest_sha256: Sha256Digest,
     /// Who signed.
     pub key_ids: Vec<KeyId>,
@@ -147,10 +156,13 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
     draft::check_handoffs(args)?;
     let mut manifest = draft::draft(args)?;
     Manifest::parse(manifest.to_json()?.as_bytes()).map_err(|error| UsageError(error.to_string()))?;
-    let keys = sign::read_keys(&args.key)?;
-    let trust = args.trust.as_deref().map(read_trust).transpose()?;
+    let signers = match &args.unsigned {
+        Some(out) => output::refuse_existing(out).map(|()| None)?,
+        None => Some(args.signers.open()?),
+    };
+    let trust = args.trust.as_deref().map(live::read_trust).transpose()?;
     let tree = Tree::open(&args.tree)?;
-    refuse_older(&tree, args)?;
+    live::refuse_older(&tree, &manifest, args.allow_older)?;
 
     let mut blobs = Vec::new();
     for (artifact, path) in draft::artifacts_mut(&mut manifest).zip(draft::files(args)) {
@@ -160,67 +172,46 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
     }
 
     let mut envelope = Envelope::new(dsse::MANIFEST_TYPE, manifest.to_json()?.into_bytes());
-    sign::sign_with(&mut envelope, &keys);
-    let json = envelope.to_json()?;
-    if let Some(trust) = &trust {
-        check(&json, trust, args.arch)?;
-    }
-    let path = tree.put_envelope(&manifest, &json)?;
-    let pruned = if args.prune { tree.prune().context("the release is published")? } else { Vec::new() };
-    Ok(Report {
-        channel: manifest.channel,
+    let mut report = Report {
+        channel: manifest.channel.clone(),
         arch: manifest.arch,
         version: manifest.version,
         expires: manifest.expires,
-        envelope: path,
+        envelope: None,
+        unsigned: None,
         manifest_sha256: Sha256Digest::of(&envelope.payload),
-        key_ids: envelope.signatures.iter().map(|signature| signature.keyid).collect(),
+        key_ids: Vec::new(),
         blobs,
-        pruned,
-    })
-}
-
-fn read_trust(path: &Path) -> anyhow::Result<Trust> {
-    let bytes = output::read_limited(path, LIMITS.trust_bytes as u64)?;
-    Trust::parse(&bytes).with_context(|| path.display().to_string())
-}
-
-fn refuse_older(tree: &Tree, args: &Args) -> anyhow::Result<()> {
-    if args.allow_older {
-        return Ok(());
-    }
-    let hint = "--allow-older publishes anyway";
-    let Some(published) = tree.published(&args.channel, args.arch).context(hint)? else {
-        return Ok(());
+        pruned: Vec::new(),
     };
-    anyhow::ensure!(
-        args.version > published.version,
-        "version {} is not above {}, which {} {} has in this tree; machines never go back ({hint})",
-        args.version,
-        published.version,
-        args.channel,
-        args.arch,
-    );
-    Ok(())
-}
-
-/// What a machine that has just been made with this trust file would say.
-fn check(envelope: &str, trust: &Trust, arch: Arch) -> anyhow::Result<()> {
-    let now = Now { time: clock::now().max(trust.built), trusted: true };
-    let release = verified::manifest(
-        &envelope.to_owned().into_bytes().into(),
-        &Rules { trust, arch, now, floors: Floors::default() },
-    )
-    .context("not published, since the trust file refuses it")?;
-    for warning in release.warnings() {
-        eprintln!("phase: warning: {warning}");
+    if let Some(signers) = signers {
+        signers.sign(&mut envelope)?;
+        let json = envelope.to_json()?;
+        if let Some(trust) = &trust {
+            live::check(&json, trust, args.arch)?;
+        }
+        report.key_ids = envelope.signatures.iter().map(|signature| signature.keyid).collect();
+        report.envelope = Some(tree.put_envelope(&manifest, &json)?);
     }
-    Ok(())
+    if let Some(out) = &args.unsigned {
+        output::write(out, &envelope.payload, 0o644, Existing::Keep)?;
+        report.unsigned = Some(out.clone());
+    }
+    if args.prune {
+        report.pruned = tree.prune().context("the release is published")?;
+    }
+    Ok(report)
 }
 
 fn print(report: &Report) {
-    println!("published    {} {} version {}", report.channel, report.arch, report.version);
-    println!("envelope     {}", report.envelope.display());
+    let done = if report.unsigned.is_some() { "stored      " } else { "published   " };
+    println!("{done} {} {} version {}", report.channel, report.arch, report.version);
+    if let Some(envelope) = &report.envelope {
+        println!("envelope     {}", envelope.display());
+    }
+    if let Some(unsigned) = &report.unsigned {
+        println!("unsigned     {}: not live before `phase sign` and `phase put-live`", unsigned.display());
+    }
     println!("manifest     sha256 {}, until {}", report.manifest_sha256, report.expires);
     for blob in &report.blobs {
         let kept = if blob.kept { ", was there" } else { "" };

@@ -45,6 +45,15 @@ pub struct Blob {
 }
 
 impl Tree {
+    /// Opens the tree at `root`, which has to be there, and locks it.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`], and that there is none.
+    pub fn open_existing(root: &Path) -> anyhow::Result<Self> {
+        anyhow::ensure!(root.join("blobs").is_dir(), "{} is no published tree: it has no blobs", root.display());
+        Self::open(root)
+    }
+
     /// Opens the tree at `root`, made if it is not there, and locks it.
     ///
     /// # Errors
@@ -99,6 +108,19 @@ impl Tree {
             output::persist(copy, &path, 0o644, Existing::Replace)?;
         }
         Ok(Blob { size, sha256, kept })
+    }
+
+    /// Reads every blob that `manifest` names, and compares its digest.
+    ///
+    /// # Errors
+    /// One is missing or has other bytes.
+    pub fn check_blobs(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        for artifact in manifest.artifacts() {
+            let path = self.blob_path(artifact.sha256);
+            let whole = is_blob(&path, artifact.size, artifact.sha256)?;
+            anyhow::ensure!(whole, "{} ({}) is missing from the tree, or damaged", path.display(), artifact.name);
+        }
+        Ok(())
     }
 
     /// Makes `envelope` the one that is published. Every blob that it names has to be in the tree.
