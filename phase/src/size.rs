@@ -90,6 +90,7 @@ fn sample_initramfs(init: PathBuf) -> anyhow::Result<u64> {
             rescue_prompt: false,
             max_validity_days: 400,
             state: Reaction::Warn,
+            transparency: None,
         },
     };
     let config = Config { origins: vec!["http://192.0.2.10:8000".to_owned()], on_failure: None, attempts: None };

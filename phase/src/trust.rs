@@ -131,6 +131,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
             rescue_prompt: args.rescue_prompt,
             max_validity_days: args.max_validity_days,
             state: Reaction::Warn,
+            transparency: None,
         },
     };
     let json = trust.to_json()?;

@@ -30,6 +30,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod transparency;
 pub mod trust;
 pub mod verified;
 
@@ -45,5 +46,6 @@ pub use rotation::{Followed, RotationRefusal};
 pub use state::{Floors, State, StateError};
 pub use store::{PartUuid, Store};
 pub use time::Timestamp;
+pub use transparency::{ProofRefusal, Transparency};
 pub use trust::{Policy, PublicKey, Reaction, Role, Roles, Trust};
 pub use verified::{Candidate, Newest, NoRelease, Rules, Verified};

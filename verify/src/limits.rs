@@ -11,6 +11,12 @@ pub struct Limits {
     pub trust_bytes: usize,
     /// Bytes of a state; also the size of the TPM's NV index that may hold it.
     pub state_bytes: usize,
+    /// Bytes of the Sigsum policy in a trust file.
+    pub sigsum_policy_bytes: usize,
+    /// Keys whose submissions to a log count.
+    pub submitters: usize,
+    /// Bytes of a proof that a release was logged. A fetcher should stop reading here, too.
+    pub proof_bytes: usize,
     /// Objects and arrays inside each other; keeps the parser's stack small.
     pub json_depth: usize,
     /// Fields of one object, or elements of one array; keeps the search for duplicate names cheap.
@@ -60,6 +66,9 @@ pub const LIMITS: Limits = Limits {
     manifest_bytes: 64 << 10,
     trust_bytes: 64 << 10,
     state_bytes: 512,
+    sigsum_policy_bytes: 8 << 10,
+    submitters: 16,
+    proof_bytes: 16 << 10,
     json_depth: 8,
     json_members: 1024,
     signatures: 32,

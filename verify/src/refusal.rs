@@ -5,6 +5,7 @@ use std::fmt;
 use crate::json::FormatError;
 use crate::names::{Arch, Channel, KeyId};
 use crate::time::Timestamp;
+use crate::transparency::ProofRefusal;
 
 /// Why an envelope is not believed: what was seen and what was wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +107,9 @@ pub enum Refusal {
         /// The machine's time.
         now: Timestamp,
     },
+    /// Not proved to be logged where everybody can see it, which the policy wants.
+    #[error(transparent)]
+    Transparency(#[from] ProofRefusal),
 }
 
 /// Why the signatures of an envelope do not suffice for a role.
@@ -172,6 +176,7 @@ impl Refusal {
             Self::Future { .. } | Self::Distant { .. } => "future",
             Self::Validity { .. } => "validity",
             Self::Expired { .. } => "expired",
+            Self::Transparency(_) => "transparency",
         }
     }
 
@@ -199,6 +204,7 @@ impl Refusal {
             Self::Future { .. } => "set the machine's clock, or the clock of the machine that signs",
             Self::Distant { .. } => "set the clock of the machine that signs, or rotate to a trust file of today",
             Self::Validity { .. } => "sign the release again with a shorter validity",
+            Self::Transparency(problem) => problem.advice(),
             Self::Expired { .. } => "publish a fresh release, or set the machine's clock if it runs ahead",
         }
     }
@@ -224,7 +230,7 @@ pub enum Warning {
 }
 
 /// Writes key ids with commas.
-struct List<'a>(&'a [KeyId]);
+pub(crate) struct List<'a>(pub(crate) &'a [KeyId]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,6 +13,7 @@ use crate::limits::LIMITS;
 use crate::names::{Channel, KeyId, ValueError, hex32, quoted, serde_as_text};
 use crate::refusal::TooFewSigners;
 use crate::time::Timestamp;
+use crate::transparency::Transparency;
 
 /// What a machine believes before it has heard anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,6 +75,9 @@ pub struct Policy {
     /// stands for a warning.
     #[serde(skip_serializing_if = "Reaction::is_warn")]
     pub state: Reaction,
+    /// Where a release has to be logged to be accepted; absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transparency: Option<Transparency>,
 }
 
 /// What happens when something is not as it should be.
@@ -218,6 +222,11 @@ impl PublicKey {
         self.id
     }
 
+    /// The 32 raw bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.key.as_bytes()
+    }
+
     /// The key's name, for people.
     pub fn name(&self) -> &str {
         &self.name
@@ -274,6 +283,7 @@ impl Policy {
             rescue_prompt: fields.boolean("rescue_prompt")?,
             max_validity_days: fields.optional("max_validity_days", days)?.unwrap_or(LIMITS.validity_days),
             state: fields.optional("state", |f, name| f.parsed(name))?.unwrap_or(Reaction::Warn),
+            transparency: fields.optional("transparency", |f, name| Transparency::read(f.object(name)?))?,
         };
         fields.finish()?;
         Ok(policy)

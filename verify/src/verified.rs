@@ -102,6 +102,9 @@ pub fn manifest(candidate: &Candidate, rules: &Rules<'_>) -> Result<Verified<Man
     belongs_here(&manifest, trust, arch)?;
     not_older(&manifest, trust.minimum_version.max(floors.version))?;
     let expired = fresh(&manifest, trust, now)?;
+    if let Some(transparency) = &trust.policy.transparency {
+        transparency.check(&envelope.payload, candidate.proof.as_deref())?;
+    }
 
     let unknown = signers.unknown.into_iter().map(Warning::UnknownKey);
     let bad = signers.bad.into_iter().map(Warning::BadSignature);
