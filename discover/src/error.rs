@@ -1,10 +1,14 @@
 //! Why a file did not arrive.
 
 use std::io;
+use std::net::IpAddr;
 
 use thiserror::Error;
 
+use crate::link::OffLink;
 use crate::lookup::LookupFailed;
+#[cfg(feature = "tls")]
+use crate::tls::TlsFailed;
 
 /// Why a file did not arrive. The text names the URL that was asked for, what was seen and what was wanted.
 #[derive(Debug, Error)]
@@ -30,6 +34,22 @@ pub enum FetchError {
         url: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// In local mode: an address behind a router. Nothing was sent.
+    #[error("{url}: {address} is not on this link, and local mode sends nothing past it")]
+    OffLink {
+        /// What was asked for.
+        url: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The server did not prove to be the one of the URL, or does not speak TLS as we do.
+    #[error("{url}: {reason}")]
+    Tls {
+        /// What was asked for.
+        url: String,
+        /// What was wrong, and what helps.
+        reason: String,
     },
     /// One of the waits of [`Limits`](crate::Limits), or the caller's deadline, ended.
     #[error("{url}: nothing arrived in time while waiting for {phase}")]
@@ -120,6 +140,8 @@ impl FetchError {
             Self::Name { .. } => "name",
             Self::NameNotFound { .. } => "dns",
             Self::Unreachable { .. } => "unreachable",
+            Self::OffLink { .. } => "off-link",
+            Self::Tls { .. } => "tls",
             Self::Timeout { .. } => "timeout",
             Self::Status { .. } => "status",
             Self::Redirect { .. } => "redirect",
@@ -157,11 +179,25 @@ impl FetchError {
                 Self::Redirect { url, reason: error.to_string() }
             }
             ureq::Error::Io(source) => Self::Unreachable { url, source },
-            ureq::Error::Other(other) => match other.downcast::<LookupFailed>() {
-                Ok(failed) => Self::NameNotFound { url, source: failed.0 },
-                Err(other) => Self::Protocol { url, reason: other.to_string() },
-            },
+            ureq::Error::RequireHttpsOnly(_) => Self::Redirect { url, reason: "from https to http".to_owned() },
+            ureq::Error::Other(other) => Self::from_ours(url, other),
             other => Self::Protocol { url, reason: other.to_string() },
         }
+    }
+
+    /// Translates what our own resolver and connector said through the HTTP library.
+    fn from_ours(url: String, error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let error = match error.downcast::<LookupFailed>() {
+            Ok(failed) => return Self::NameNotFound { url, source: failed.0 },
+            Err(other) => other,
+        };
+        if let Some(OffLink(address)) = error.downcast_ref() {
+            return Self::OffLink { url, address: *address };
+        }
+        #[cfg(feature = "tls")]
+        if let Some(failed) = error.downcast_ref::<TlsFailed>() {
+            return Self::Tls { url, reason: failed.to_string() };
+        }
+        Self::Protocol { url, reason: error.to_string() }
     }
 }

@@ -9,6 +9,7 @@
 //! - [`dhcp`]: DHCPv4 messages and the client's decisions, without a socket.
 #![forbid(unsafe_code)]
 
+mod base;
 pub mod dhcp;
 mod error;
 pub mod gather;
@@ -16,10 +17,16 @@ pub mod gather;
 mod hostile;
 mod limits;
 mod line;
+mod link;
 mod lookup;
 pub mod origin;
+#[cfg(feature = "tls")]
+pub mod tls;
 
+pub use base::OriginError;
 pub use error::FetchError;
 pub use gather::{Candidate, Gathered, gather};
 pub use limits::Limits;
-pub use origin::{Origin, OriginError, Sink};
+pub use origin::{Origin, Sink};
+#[cfg(feature = "tls")]
+pub use tls::Tls;

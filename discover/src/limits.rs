@@ -13,6 +13,8 @@ pub struct Limits {
     pub envelope_bytes: u64,
     /// Largest response header, in bytes.
     pub header_bytes: usize,
+    /// Largest list of pinned TLS roots, in bytes.
+    pub roots_bytes: usize,
     /// Most redirects that are followed for one file.
     pub redirects: u32,
     /// Longest wait for an answer of the name servers.
@@ -32,6 +34,7 @@ impl Default for Limits {
             origins: 8,
             envelope_bytes: 1 << 20,
             header_bytes: 16 << 10,
+            roots_bytes: 64 << 10,
             redirects: 4,
             resolve: Duration::from_secs(10),
             connect: Duration::from_secs(10),

@@ -2,10 +2,12 @@
 //!
 //! The HTTP library reads a socket into a buffer of its own and copies from there. For a header that is right; for the
 //! hundreds of megabytes behind it the copy costs as much as the network. So the library gets a connection that it shares
-//! with us: when the bytes that came along with the header are used up, [`Direct`] goes on with the socket itself.
+//! with us: when the bytes that came along with the header are used up, [`Direct`] goes on with the socket itself. An
+//! encrypted connection stays the library's: its bytes are copied by the decryption anyway.
 
 use std::io::{self, Read, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,22 +15,47 @@ use std::time::{Duration, Instant};
 use ureq::Timeout;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
-/// Makes the connections of one request, and keeps hold of the last one: the one that answers, after redirects.
+use crate::link::{self, OffLink};
+#[cfg(feature = "tls")]
+use crate::tls::{Secret, Tls, TlsFailed};
+
+/// How connections are made.
 #[derive(Debug, Clone, Default)]
+pub(crate) struct Dial {
+    /// Only to addresses of the link.
+    pub(crate) on_link: bool,
+    /// How servers of https prove themselves.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Tls,
+}
+
+/// Makes the connections of one request, and keeps hold of the last one: the one that answers, after redirects.
+#[derive(Debug, Clone)]
 pub(crate) struct Line(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    dial: Dial,
+    /// The socket of the last connection, if its bytes are the body's.
     stream: Mutex<Option<Arc<TcpStream>>>,
     /// Whether the library may read no more from the socket.
     ours: AtomicBool,
 }
 
 impl Line {
+    pub(crate) fn new(dial: Dial) -> Self {
+        Self(Arc::new(Shared { dial, stream: Mutex::default(), ours: AtomicBool::default() }))
+    }
+
     /// Takes the socket over. What the library has read already, it still gives; after that it reports `WouldBlock`.
     fn take_over(&self) -> Option<Arc<TcpStream>> {
-        self.0.ours.store(true, Ordering::Relaxed);
-        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let stream = self.0.stream.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.0.ours.store(stream.is_some(), Ordering::Relaxed);
+        stream
+    }
+
+    fn keep(&self, stream: Option<&Arc<TcpStream>>) {
+        *self.0.stream.lock().unwrap_or_else(PoisonError::into_inner) = stream.cloned();
     }
 }
 
@@ -36,15 +63,32 @@ impl Connector<()> for Line {
     type Out = Socket;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Socket>, ureq::Error> {
-        let stream = Arc::new(connect(details)?);
-        *self.0.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream.clone());
+        let stream = Arc::new(connect(details, self.0.dial.on_link)?);
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Socket { stream, buffers, line: self.clone() }))
+        #[cfg(feature = "tls")]
+        if details.needs_tls() {
+            self.keep(None);
+            let host = details.uri.host().unwrap_or_default();
+            let limit = limit(details.timeout)?;
+            let secret = self.0.dial.tls.greet(&stream, host, limit).map_err(|error| match TlsFailed::of(&error) {
+                Some(failed) => ureq::Error::Other(Box::new(failed)),
+                None => timeout_or(error, details.timeout.reason),
+            })?;
+            return Ok(Some(Socket { stream, buffers, line: self.clone(), secret: Some(secret) }));
+        }
+        self.keep(Some(&stream));
+        Ok(Some(Socket {
+            stream,
+            buffers,
+            line: self.clone(),
+            #[cfg(feature = "tls")]
+            secret: None,
+        }))
     }
 }
 
 /// Tries the addresses in turn; each gets an equal part of the time that is left.
-fn connect(details: &ConnectionDetails<'_>) -> Result<TcpStream, ureq::Error> {
+fn connect(details: &ConnectionDetails<'_>, on_link: bool) -> Result<TcpStream, ureq::Error> {
     let deadline = Instant::now() + limit(details.timeout)?;
     let mut last = ureq::Error::HostNotFound;
     for (tried, address) in details.addrs.iter().enumerate() {
@@ -53,15 +97,26 @@ fn connect(details: &ConnectionDetails<'_>) -> Result<TcpStream, ureq::Error> {
         if part.is_zero() {
             return Err(ureq::Error::Timeout(details.timeout.reason));
         }
-        match TcpStream::connect_timeout(address, part) {
+        match dial(address, part, on_link) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
-            Err(error) => last = timeout_or(error, Timeout::Connect),
+            Err(ureq::Error::Io(error)) => last = timeout_or(error, Timeout::Connect),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+fn dial(address: &SocketAddr, limit: Duration, on_link: bool) -> Result<TcpStream, ureq::Error> {
+    if !on_link {
+        return Ok(TcpStream::connect_timeout(address, limit)?);
+    }
+    if !link::is_on_link(Path::new("/"), address) {
+        return Err(ureq::Error::Other(Box::new(OffLink(address.ip()))));
+    }
+    Ok(link::connect(address, limit)?)
 }
 
 /// A connection, as the library wants it.
@@ -70,6 +125,8 @@ pub(crate) struct Socket {
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
     line: Line,
+    #[cfg(feature = "tls")]
+    secret: Option<Secret>,
 }
 
 impl Transport for Socket {
@@ -79,6 +136,11 @@ impl Transport for Socket {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let timeout = timeout.for_write();
+        #[cfg(feature = "tls")]
+        if let Some(secret) = &mut self.secret {
+            let sent = secret.send(&self.stream, &self.buffers.output()[..amount], limit(timeout)?);
+            return sent.map_err(|error| timeout_or(error, timeout.reason));
+        }
         self.stream.set_write_timeout(Some(limit(timeout)?))?;
         let output = &self.buffers.output()[..amount];
         (&*self.stream).write_all(output).map_err(|error| timeout_or(error, timeout.reason))
@@ -89,9 +151,7 @@ impl Transport for Socket {
             return Err(io::Error::from(io::ErrorKind::WouldBlock).into());
         }
         let timeout = timeout.for_read();
-        self.stream.set_read_timeout(Some(limit(timeout)?))?;
-        let space = self.buffers.input_append_buf();
-        let amount = read(&self.stream, space).map_err(|error| timeout_or(error, timeout.reason))?;
+        let amount = self.receive(limit(timeout)?).map_err(|error| timeout_or(error, timeout.reason))?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
@@ -99,6 +159,24 @@ impl Transport for Socket {
     /// Each connection serves one request: the library has nothing to reuse.
     fn is_open(&mut self) -> bool {
         false
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_tls(&self) -> bool {
+        self.secret.is_some()
+    }
+}
+
+impl Socket {
+    /// Reads what comes next behind what the library holds.
+    fn receive(&mut self, limit: Duration) -> io::Result<usize> {
+        let space = self.buffers.input_append_buf();
+        #[cfg(feature = "tls")]
+        if let Some(secret) = &mut self.secret {
+            return secret.receive(&self.stream, space, limit);
+        }
+        self.stream.set_read_timeout(Some(limit))?;
+        read(&self.stream, space)
     }
 }
 

@@ -2,15 +2,29 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// The system's resolver, behind a check of the scheme: a redirect to https must not even reach its server.
+use crate::base::Zone;
+
+/// The system's resolver, behind a check of the scheme: a redirect to https must not even reach its server in a build that
+/// has no TLS. A link-local address gets the zone of the origin.
 #[derive(Debug, Default)]
-pub(crate) struct Lookup(DefaultResolver);
+pub(crate) struct Lookup {
+    system: DefaultResolver,
+    zone: Option<Zone>,
+}
+
+impl Lookup {
+    pub(crate) fn new(zone: Option<Zone>) -> Self {
+        Self { system: DefaultResolver::default(), zone }
+    }
+}
 
 /// What the name servers said; the library reports it like a refused connection.
 #[derive(Debug)]
@@ -30,12 +44,23 @@ impl std::error::Error for LookupFailed {
 
 impl Resolver for Lookup {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        if uri.scheme_str() != Some("http") {
+        if uri.scheme_str() != Some("http") && cfg!(not(feature = "tls")) {
             return Err(ureq::Error::TlsRequired);
         }
-        self.0.resolve(uri, config, timeout).map_err(|error| match error {
+        let mut addresses = self.system.resolve(uri, config, timeout).map_err(|error| match error {
             ureq::Error::Io(error) => ureq::Error::Other(Box::new(LookupFailed(error))),
             other => other,
-        })
+        })?;
+        if let Some(zone) = &self.zone {
+            let index = zone.index(Path::new("/"))?;
+            for address in &mut *addresses {
+                if let SocketAddr::V6(address) = address
+                    && address.ip().is_unicast_link_local()
+                {
+                    address.set_scope_id(index);
+                }
+            }
+        }
+        Ok(addresses)
     }
 }

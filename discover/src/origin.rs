@@ -7,13 +7,13 @@ use std::fmt;
 use std::io::{self, Read};
 use std::time::Instant;
 
-use thiserror::Error;
-use ureq::http::{Response, Uri, header};
+use ureq::http::{Response, header};
 use ureq::{Agent, Body};
 
-use crate::line::{Direct, Line};
+use crate::base::Base;
+use crate::line::{Dial, Direct, Line};
 use crate::lookup::Lookup;
-use crate::{FetchError, Limits};
+use crate::{FetchError, Limits, OriginError};
 
 /// How we introduce ourselves.
 const USER_AGENT: &str = concat!("phase-boot/", env!("CARGO_PKG_VERSION"));
@@ -30,82 +30,61 @@ pub trait Sink {
     fn received(&self) -> u64;
 }
 
-/// Why a text is not the URL of an origin.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum OriginError {
-    /// Longer than any sane URL.
-    #[error("an origin of {seen} bytes is too long: at most {wanted} are accepted")]
-    TooLong {
-        /// Bytes of the text.
-        seen: usize,
-        /// The limit.
-        wanted: usize,
-    },
-    /// https, in a build without TLS.
-    #[error("'{seen}': this build has no TLS; use http:// (what is fetched is verified by its signature)")]
-    NoTls {
-        /// The text.
-        seen: String,
-    },
-    /// Another scheme, or none.
-    #[error("'{seen}' does not begin with http://")]
-    Scheme {
-        /// The text.
-        seen: String,
-    },
-    /// A part that no origin has: a user name, a query, a fragment.
-    #[error("'{seen}' has {part}, which an origin cannot have")]
-    Part {
-        /// The text.
-        seen: String,
-        /// The part, in words.
-        part: &'static str,
-    },
-    /// Not a URL at all, no host, or a port that is no port.
-    #[error("'{seen}' is not a URL of the form http://HOST[:PORT][/PATH]")]
-    Form {
-        /// The text.
-        seen: String,
-    },
-}
-
 /// One published tree on a web server. Every file is asked for on a connection of its own.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    /// Without a slash at its end.
-    base: String,
+    base: Base,
     limits: Limits,
+    dial: Dial,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.base)
+        f.write_str(&self.base.shown)
     }
 }
 
 impl Origin {
-    /// Reads `http://HOST[:PORT][/PATH]`, with the default [`Limits`].
+    /// Reads `http[s]://HOST[:PORT][/PATH]`, with the default [`Limits`].
     pub fn parse(text: &str) -> Result<Self, OriginError> {
         Self::with_limits(text, Limits::default())
     }
 
-    /// Reads `http://HOST[:PORT][/PATH]`; `limits` count for everything that is fetched from there.
+    /// Reads `http[s]://HOST[:PORT][/PATH]`; `limits` count for everything that is fetched from there.
     pub fn with_limits(text: &str, limits: Limits) -> Result<Self, OriginError> {
-        let base = base_of(text, limits.url_bytes)?;
-        Ok(Self { base, limits })
+        let base = Base::parse(text, limits.url_bytes)?;
+        Ok(Self { base, limits, dial: Dial::default() })
     }
 
-    /// The URL of the tree, without a slash at its end.
+    /// The same place under the rule of local mode: its host has to be an address, nothing is sent to an address that is
+    /// reached through a router ([`FetchError::OffLink`]), and no redirect is followed.
+    pub fn on_link(mut self) -> Result<Self, OriginError> {
+        if self.base.address.is_none() {
+            return Err(OriginError::HostName { seen: self.base.shown });
+        }
+        self.dial.on_link = true;
+        Ok(self)
+    }
+
+    /// The same place, whose servers prove themselves by `tls` if they speak https.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: crate::Tls) -> Self {
+        self.dial.tls = tls;
+        self
+    }
+
+    /// The URL of the tree, without a slash at its end; an IPv6 address of one link only with its zone.
     pub fn base(&self) -> &str {
-        &self.base
+        &self.base.shown
     }
 
     /// Fetches the envelope of the newest release of a channel: `<base>/<channel>/<arch>/manifest.dsse.json`, at most
     /// [`Limits::envelope_bytes`].
     pub fn envelope(&self, channel: &str, arch: &str, deadline: Instant) -> Result<Vec<u8>, FetchError> {
-        let url = format!("{}/{}/{}/manifest.dsse.json", self.base, component(channel)?, component(arch)?);
+        let url = format!("{}/{}/{}/manifest.dsse.json", self.base.url, component(channel)?, component(arch)?);
         let limit = self.limits.envelope_bytes;
-        let mut response = self.ask(&url, None, deadline, Line::default())?;
+        let mut response = self.ask(&url, None, deadline, self.line())?;
         let offered = content_length(&response);
         if let Some(seen) = offered.filter(|&seen| seen > limit) {
             return Err(FetchError::Length { url, seen, wanted: limit });
@@ -132,13 +111,13 @@ impl Origin {
         deadline: Instant,
         on_progress: &mut dyn FnMut(u64),
     ) -> Result<(), FetchError> {
-        let url = format!("{}/blobs/sha256/{}", self.base, component(hex)?);
+        let url = format!("{}/blobs/sha256/{}", self.base.url, component(hex)?);
         let offset = sink.received();
         if offset >= size {
             return Ok(());
         }
         let range = (offset > 0).then_some(Range { first: offset, size });
-        let line = Line::default();
+        let line = self.line();
         let mut response = self.ask(&url, range.as_ref(), deadline, line.clone())?;
         let (offered, left) = (content_length(&response), size - offset);
         let body = response.body_mut().as_reader();
@@ -160,13 +139,17 @@ impl Origin {
         deadline: Instant,
         line: Line,
     ) -> Result<Response<Body>, FetchError> {
-        let mut request = agent(&self.limits, deadline, line).get(url);
+        let mut request = self.agent(deadline, line).get(url);
         if let Some(range) = range {
             request = request.header(header::RANGE, range.asked());
         }
         let response = request.call().map_err(|error| FetchError::from_http(url, error))?;
 
         let (code, wanted) = (response.status().as_u16(), if range.is_some() { 206 } else { 200 });
+        if self.dial.on_link && response.status().is_redirection() {
+            let reason = "local mode follows none".to_owned();
+            return Err(FetchError::Redirect { url: url.to_owned(), reason });
+        }
         if code != wanted {
             return Err(FetchError::Status { url: url.to_owned(), code, wanted });
         }
@@ -181,6 +164,32 @@ impl Origin {
             }
         }
         Ok(response)
+    }
+
+    fn line(&self) -> Line {
+        Line::new(self.dial.clone())
+    }
+
+    /// The HTTP client of one request. A proxy in the environment is ignored: PID 1 was given its places by name.
+    fn agent(&self, deadline: Instant, line: Line) -> Agent {
+        let limits = &self.limits;
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .https_only(self.base.https)
+            .proxy(None)
+            .max_redirects(if self.dial.on_link { 0 } else { limits.redirects })
+            .user_agent(USER_AGENT)
+            .accept("*/*")
+            .accept_encoding("identity")
+            .max_response_header_size(limits.header_bytes)
+            .timeout_global(Some(deadline.saturating_duration_since(Instant::now())))
+            .timeout_resolve(Some(limits.resolve))
+            .timeout_connect(Some(limits.connect))
+            .timeout_recv_response(Some(limits.first_byte))
+            .timeout_per_read(Some(limits.idle))
+            .timeout_per_write(Some(limits.idle))
+            .build();
+        Agent::with_parts(config, line, Lookup::new(self.base.zone.clone()))
     }
 }
 
@@ -256,56 +265,6 @@ fn component(name: &str) -> Result<&str, FetchError> {
     } else {
         Err(FetchError::Name { seen: name.to_owned() })
     }
-}
-
-/// Checks an origin's URL and cuts the slash at its end.
-fn base_of(text: &str, most: usize) -> Result<String, OriginError> {
-    let seen = || text.to_owned();
-    if text.len() > most {
-        return Err(OriginError::TooLong { seen: text.len(), wanted: most });
-    }
-    if text.contains('#') {
-        return Err(OriginError::Part { seen: seen(), part: "a fragment ('#')" });
-    }
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-    match scheme.as_deref() {
-        Some("http") => {}
-        Some("https") => return Err(OriginError::NoTls { seen: seen() }),
-        _ => return Err(OriginError::Scheme { seen: seen() }),
-    }
-    let uri: Uri = text.parse().map_err(|_| OriginError::Form { seen: seen() })?;
-    let authority = uri.authority().ok_or_else(|| OriginError::Form { seen: seen() })?;
-    if authority.as_str().contains('@') {
-        return Err(OriginError::Part { seen: seen(), part: "a user name ('@')" });
-    }
-    if uri.query().is_some() {
-        return Err(OriginError::Part { seen: seen(), part: "a query ('?')" });
-    }
-    let has_port = authority.as_str().len() > authority.host().len();
-    if authority.host().is_empty() || (has_port && authority.port_u16().is_none_or(|port| port == 0)) {
-        return Err(OriginError::Form { seen: seen() });
-    }
-    Ok(format!("http://{}{}", authority.as_str(), uri.path().trim_end_matches('/')))
-}
-
-/// The HTTP client of one request. A proxy in the environment is ignored: PID 1 was given its places by name.
-fn agent(limits: &Limits, deadline: Instant, line: Line) -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .proxy(None)
-        .max_redirects(limits.redirects)
-        .user_agent(USER_AGENT)
-        .accept("*/*")
-        .accept_encoding("identity")
-        .max_response_header_size(limits.header_bytes)
-        .timeout_global(Some(deadline.saturating_duration_since(Instant::now())))
-        .timeout_resolve(Some(limits.resolve))
-        .timeout_connect(Some(limits.connect))
-        .timeout_recv_response(Some(limits.first_byte))
-        .timeout_per_read(Some(limits.idle))
-        .timeout_per_write(Some(limits.idle))
-        .build();
-    Agent::with_parts(config, line, Lookup::default())
 }
 
 #[cfg(test)]

@@ -49,30 +49,6 @@ fn blob_error(answer: Vec<u8>) -> FetchError {
 }
 
 #[test]
-fn an_origin_is_an_http_url() {
-    assert_eq!(Origin::parse("http://h:80/a/b/").unwrap().base(), "http://h:80/a/b");
-    assert_eq!(Origin::parse("HTTP://10.0.2.2").unwrap().base(), "http://10.0.2.2");
-    assert_eq!(Origin::parse("http://[fe80::1]:8000").unwrap().base(), "http://[fe80::1]:8000");
-}
-
-#[test]
-fn other_texts_are_refused_by_name() {
-    let refused = |text: &str| Origin::parse(text).unwrap_err();
-    assert!(matches!(refused("https://h"), OriginError::NoTls { .. }));
-    for text in ["ftp://h", "h", "", "//h", "http:/h"] {
-        assert!(matches!(refused(text), OriginError::Scheme { .. }), "{text}");
-    }
-    for text in ["http://u:p@h", "http://h/?q", "http://h/#f"] {
-        assert!(matches!(refused(text), OriginError::Part { .. }), "{text}");
-    }
-    for text in ["http://", "http://h:0", "http://h:99999", "http://h:x", "http://:80", "http://a b", "http:///p"] {
-        assert!(matches!(refused(text), OriginError::Form { .. }), "{text}");
-    }
-    let long = format!("http://{}", "h".repeat(3000));
-    assert_eq!(refused(&long), OriginError::TooLong { seen: 3007, wanted: 2048 });
-}
-
-#[test]
 fn a_name_that_is_no_component_asks_nothing() {
     let origin = Origin::parse("http://127.0.0.1:1").unwrap();
     for name in ["", ".", "..", "a/b", "A", "a%2f", &"a".repeat(65)] {
@@ -208,8 +184,9 @@ fn other_answers_are_named() {
     assert_eq!(blob_error(reply("200 OK", "Content-Encoding: gzip\r\n", b"x")).kind(), "encoding");
     assert_eq!(blob_error(b"SSH-2.0-OpenSSH\r\n".to_vec()).kind(), "protocol");
     assert_eq!(blob_error(reply("200 OK", &"X-Y: z\r\n".repeat(4000), b"")).kind(), "protocol");
-    let https = blob_error(reply("302 Found", "Location: https://127.0.0.1/x\r\nContent-Length: 0\r\n", b""));
-    assert_eq!(https.kind(), "redirect", "{https}");
+    let https = blob_error(reply("302 Found", "Location: https://127.0.0.1:1/x\r\nContent-Length: 0\r\n", b""));
+    // A build with TLS goes there, and finds nobody.
+    assert_eq!(https.kind(), if cfg!(feature = "tls") { "unreachable" } else { "redirect" }, "{https}");
     let again = reply("302 Found", "Location: /x\r\nContent-Length: 0\r\nConnection: close\r\n", b"");
     let circle = fetch(vec![again; 5], &mut Buffer::of(10)).unwrap_err();
     assert_eq!(circle.kind(), "redirect", "{circle}");
