@@ -221,11 +221,11 @@ pub enum Warning {
         /// The machine's time.
         now: Timestamp,
     },
-    /// A signature was ignored, because the trust file does not list its key for releases.
-    #[error("a signature of key {0}, which is not trusted for releases, was ignored")]
+    /// A signature was ignored, because the trust file does not list its key for this.
+    #[error("a signature of key {0}, which is not trusted with this, was ignored")]
     UnknownKey(KeyId),
     /// A signature was ignored, because it does not verify; enough others do.
-    #[error("a signature of key {0} does not match the release and was ignored")]
+    #[error("a signature of key {0} does not match the signed bytes and was ignored")]
     BadSignature(KeyId),
 }
 

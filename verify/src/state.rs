@@ -193,3 +193,6 @@ pub fn decide<E>(read: Result<Option<State>, E>, trust: &Trust) -> Result<Decisi
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

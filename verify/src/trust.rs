@@ -282,7 +282,7 @@ impl Policy {
             expiry: fields.parsed("expiry")?,
             rescue_prompt: fields.boolean("rescue_prompt")?,
             max_validity_days: fields.optional("max_validity_days", days)?.unwrap_or(LIMITS.validity_days),
-            state: fields.optional("state", |f, name| f.parsed(name))?.unwrap_or(Reaction::Warn),
+            state: fields.optional("state", Fields::parsed)?.unwrap_or(Reaction::Warn),
             transparency: fields.optional("transparency", |f, name| Transparency::read(f.object(name)?))?,
         };
         fields.finish()?;

@@ -168,6 +168,38 @@ fn the_future_counts_only_if_the_clock_is_trusted() {
     assert!(checked(MANIFEST, &trust(), at(1_000_000_000, false), 0).is_ok());
 }
 
+/// `issued` becomes a machine's time once it is acknowledged; this is how far it may ever be moved.
+#[test]
+fn no_release_is_from_more_than_15_years_after_the_trust_file() {
+    let trust = trust();
+    let latest = Timestamp::from_unix(trust.built.unix() + LIMITS.clock_seconds);
+    let release = |issued: Timestamp| {
+        let text = altered("2026-11-20T12:00:00Z", &issued.to_string());
+        text.replace("2027-11-20T12:00:00Z", &issued.plus_days(30).to_string())
+    };
+    let no_clock = Now { time: trust.built, trusted: false };
+    assert!(checked(&release(latest), &trust, no_clock, 0).is_ok());
+    let (kind, message) = kind_and_message(checked(&release(latest.plus_days(1)), &trust, no_clock, 0));
+    assert_eq!(kind, "future");
+    let wanted = "the release was issued at 2041-11-17T12:00:00Z, wanted at most 15 years after 2026-11-20T12:00:00Z, \
+                  when the trust file was made";
+    assert_eq!(message, wanted);
+    // Not even a clock that says the same makes it right.
+    let agrees = Now { time: latest.plus_days(1), trusted: true };
+    assert_eq!(kind_and_message(checked(&release(latest.plus_days(1)), &trust, agrees, 0)).0, "future");
+}
+
+#[test]
+fn nothing_is_accepted_under_a_trust_file_that_the_machine_left_behind() {
+    let floors = Floors { epoch: 2, ..Floors::default() };
+    let result = manifest(&bytes(&signed(MANIFEST, &[1])).into(), &Rules { floors, ..rules(&trust()) });
+    let wanted = "the trust file in force has epoch 1, but this machine acknowledged a release under epoch 2: the trust \
+                  files after it are withheld";
+    assert_eq!(kind_and_message(result), ("withheld", wanted.to_owned()));
+    let floors = Floors { epoch: 1, ..Floors::default() };
+    assert!(manifest(&bytes(&signed(MANIFEST, &[1])).into(), &Rules { floors, ..rules(&trust()) }).is_ok());
+}
+
 #[test]
 fn validity_is_bounded_by_policy() {
     let mut trust = trust();
