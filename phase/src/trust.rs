@@ -1,18 +1,17 @@
-//! `phase trust init`: the file that tells a machine which keys count. It goes into the boot initramfs.
+//! `phase trust`: the files that tell machines which keys count. One goes into the boot initramfs; its successors, each signed by
+//! the root keys of both, go into the published tree.
+
+mod init;
 
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Subcommand;
-use serde::Serialize;
-use verify::{Channel, KeyId, LIMITS, Policy, Reaction, Role, Roles, Timestamp, Trust};
+use verify::Role;
 
-use crate::{
-    cli::UsageError,
-    clock,
-    key::PublicKey,
-    output::{self, Existing},
-};
+use crate::{cli::UsageError, key::PublicKey};
+
+pub use init::{InitArgs, Report, init};
 
 /// Makes trust files.
 #[derive(clap::Args)]
@@ -26,120 +25,11 @@ enum Command {
     Init(InitArgs),
 }
 
-/// Writes the first trust file (epoch 1) of a channel.
-#[derive(clap::Args)]
-#[command(after_help = "\
-The root role signs later trust files, the release role signs manifests. A key should hold one role only, and the \
-root keys belong offline. A key's name in the file is the name of its .pub file.
-
-Examples:
-  phase trust init --channel demo --root-key keys/root.pub \\
-      --release-key keys/release.pub --out trust.json
-  phase trust init --channel prod --root-key a.pub b.pub c.pub \\
-      --root-threshold 2 --release-key ci.pub human.pub --release-threshold 2 \\
-      --max-validity-days 30 --out trust.json")]
-pub struct InitArgs {
-    /// The only channel whose releases are accepted
-    #[arg(long)]
-    pub channel: Channel,
-    /// Public keys that sign trust files
-    #[arg(long, value_name = "PUB", required = true, num_args = 1..)]
-    pub root_key: Vec<PathBuf>,
-    /// How many of the root keys have to sign
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub root_threshold: usize,
-    /// Public keys that sign manifests
-    #[arg(long, value_name = "PUB", required = true, num_args = 1..)]
-    pub release_key: Vec<PathBuf>,
-    /// How many of the release keys have to sign
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub release_threshold: usize,
-    /// The oldest release that is accepted
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub minimum_version: u64,
-    /// What happens to a manifest that is out of date: refuse or warn
-    #[arg(long, default_value_t = Reaction::Refuse)]
-    pub expiry: Reaction,
-    /// Let whoever sits at the console open the rescue prompt
-    #[arg(long)]
-    pub rescue_prompt: bool,
-    /// Most days that a manifest may be valid
-    #[arg(long, value_name = "N", default_value_t = LIMITS.validity_days)]
-    pub max_validity_days: u64,
-    /// When the file was made, the earliest time that machines believe (default: now)
-    #[arg(long, value_name = "TIME")]
-    pub built: Option<Timestamp>,
-    /// Where the trust file goes
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// Replace an existing file
-    #[arg(long)]
-    pub force: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// The file.
-    pub trust: PathBuf,
-    /// Ids of the keys that sign trust files.
-    pub root: Vec<KeyId>,
-    /// Ids of the keys that sign manifests.
-    pub release: Vec<KeyId>,
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Command::Init(args) = &args.command;
-    let report = init(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-        return Ok(ExitCode::SUCCESS);
+    match &args.command {
+        Command::Init(args) => init::run(args),
     }
-    println!("trust file   {} (channel {}, epoch 1)", report.trust.display(), args.channel);
-    for (role, threshold, keys) in
-        [("root", args.root_threshold, &report.root), ("release", args.release_threshold, &report.release)]
-    {
-        for id in keys {
-            println!("{role:12} {id} ({threshold} of {})", keys.len());
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Makes the trust file.
-///
-/// # Errors
-/// A key cannot be read, a threshold does not fit, or the file exists.
-pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
-    let existing = Existing::from_force(args.force);
-    let trust = Trust {
-        channel: args.channel.clone(),
-        epoch: 1,
-        built: args.built.unwrap_or_else(clock::now),
-        minimum_version: args.minimum_version,
-        floor_epoch: 0,
-        roles: Roles {
-            root: role("root", args.root_threshold, &args.root_key)?,
-            release: role("release", args.release_threshold, &args.release_key)?,
-        },
-        policy: Policy {
-            expiry: args.expiry,
-            rescue_prompt: args.rescue_prompt,
-            max_validity_days: args.max_validity_days,
-            state: Reaction::Warn,
-            transparency: None,
-        },
-    };
-    let json = trust.to_json()?;
-    // What a machine would refuse is not written.
-    Trust::parse(json.as_bytes()).map_err(|error| UsageError(error.to_string()))?;
-    output::write(&args.out, json.as_bytes(), 0o644, existing)?;
-    let ids = |role: &Role| role.keys().iter().map(verify::PublicKey::id).collect();
-    Ok(Report { trust: args.out.clone(), root: ids(&trust.roles.root), release: ids(&trust.roles.release) })
 }
 
 fn role(name: &str, threshold: usize, files: &[PathBuf]) -> anyhow::Result<Role> {
