@@ -66,7 +66,7 @@ pub enum FetchError {
         url: String,
         /// The status of the answer.
         code: u16,
-        /// 200, or 206 when the rest of a file was asked for.
+        /// 200, or 206 when a part of a file was asked for.
         wanted: u16,
     },
     /// A redirect to nowhere, to another scheme than http, or one too many.
@@ -118,9 +118,9 @@ pub enum FetchError {
     Cut {
         /// What was asked for.
         url: String,
-        /// Bytes of the file that are here, those of earlier connections included.
+        /// Where in the file the next byte would have been.
         got: u64,
-        /// Bytes of the whole file.
+        /// Where in the file the last byte that was asked for ends.
         wanted: u64,
     },
     /// The answer is not HTTP as we know it.

@@ -18,16 +18,17 @@ use crate::{FetchError, Limits, OriginError};
 /// How we introduce ourselves.
 const USER_AGENT: &str = concat!("phase-boot/", env!("CARGO_PKG_VERSION"));
 
-/// Where the bytes of a blob go: memory of the caller, filled from its beginning to its end.
+/// Where the bytes of a blob go: memory of the caller, filled front to back.
 ///
 /// The bytes are hashed by whoever owns the memory; this crate only places them.
 pub trait Sink {
-    /// The place for the next bytes: as much or as little as is handy, empty only when all that is wanted has arrived.
+    /// The place for the next bytes: as much or as little as is handy. Empty when no more are wanted: because all have
+    /// arrived, or because those that did are not worth going on.
     fn space(&mut self) -> &mut [u8];
     /// The first `n` bytes of the last [`Sink::space`] now hold what came next.
     fn filled(&mut self, n: usize);
-    /// Bytes that are here already, counted from the beginning of the blob.
-    fn received(&self) -> u64;
+    /// Where in the blob the next byte belongs.
+    fn position(&self) -> u64;
 }
 
 /// One published tree on a web server. Every file is asked for on a connection of its own.
@@ -99,35 +100,37 @@ impl Origin {
         }
     }
 
-    /// Fetches the blob named `hex` (its SHA-256) of exactly `size` bytes into `sink`, from `<base>/blobs/sha256/<hex>`.
+    /// Fetches the blob named `hex` (its SHA-256) of exactly `size` bytes into `sink`, from `<base>/blobs/sha256/<hex>`,
+    /// from [`Sink::position`] to before byte `end`, or to where the sink wants no more.
     ///
-    /// Bytes that the sink has already are not asked for again: after [`FetchError::Cut`] the same call with the same sink
-    /// goes on where it ended. `on_progress` gets the bytes that have arrived, after every read.
+    /// After [`FetchError::Cut`] the same call with the same sink goes on where it ended. `on_progress` gets the sink's
+    /// position, after every read. Of a server that ignores a range nothing is taken.
     pub fn blob(
         &self,
         hex: &str,
         size: u64,
+        end: u64,
         sink: &mut dyn Sink,
         deadline: Instant,
         on_progress: &mut dyn FnMut(u64),
     ) -> Result<(), FetchError> {
         let url = format!("{}/blobs/sha256/{}", self.base.url, component(hex)?);
-        let offset = sink.received();
-        if offset >= size {
+        let (first, end) = (sink.position(), end.min(size));
+        if first >= end {
             return Ok(());
         }
-        let range = (offset > 0).then_some(Range { first: offset, size });
+        let range = (first > 0 || end < size).then_some(Range { first, end, size });
         let line = self.line();
         let mut response = self.ask(&url, range.as_ref(), deadline, line.clone())?;
-        let (offered, left) = (content_length(&response), size - offset);
+        let (offered, left) = (content_length(&response), end - first);
         let body = response.body_mut().as_reader();
         match offered {
             Some(seen) if seen != left => Err(FetchError::Length { url, seen, wanted: left }),
             Some(_) => {
                 let mut body = Direct::new(body, line, left, self.limits.idle, deadline);
-                receive(&url, &mut body, size, sink, on_progress)
+                receive(&url, &mut body, end, sink, on_progress)
             }
-            None => receive(&url, &mut { body }, size, sink, on_progress),
+            None => receive(&url, &mut { body }, end, sink, on_progress),
         }
     }
 
@@ -193,50 +196,54 @@ impl Origin {
     }
 }
 
-/// The rest of a file, from a first byte to its end (RFC 9110, section 14).
+/// A part of a file of `size` bytes, from byte `first` to before byte `end` (RFC 9110, section 14).
 struct Range {
     first: u64,
+    end: u64,
     size: u64,
 }
 
 impl Range {
     fn asked(&self) -> String {
-        format!("bytes={}-", self.first)
+        let Self { first, end, size } = *self;
+        if end == size { format!("bytes={first}-") } else { format!("bytes={first}-{}", end - 1) }
     }
 
     fn answered(&self) -> String {
-        format!("bytes {}-{}/{}", self.first, self.size - 1, self.size)
+        format!("bytes {}-{}/{}", self.first, self.end - 1, self.size)
     }
 }
 
-/// Streams a body into the sink until `size` bytes are there, and makes sure that nothing follows.
+/// Streams a body into the sink until byte `end`, and makes sure that nothing follows.
 fn receive(
     url: &str,
     reader: &mut dyn Read,
-    size: u64,
+    end: u64,
     sink: &mut dyn Sink,
     on_progress: &mut dyn FnMut(u64),
 ) -> Result<(), FetchError> {
-    loop {
-        let got = sink.received();
-        let left = size.saturating_sub(got);
+    let mut got = sink.position();
+    while got < end {
         let space = sink.space();
-        let room = space.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let room = space.len().min(usize::try_from(end - got).unwrap_or(usize::MAX));
         if room == 0 {
-            break;
+            return Ok(());
         }
         match reader.read(&mut space[..room]) {
-            Ok(0) => return Err(FetchError::Cut { url: url.to_owned(), got, wanted: size }),
-            Ok(n) => sink.filled(n),
+            Ok(0) => return Err(FetchError::Cut { url: url.to_owned(), got, wanted: end }),
+            Ok(n) => {
+                sink.filled(n);
+                got += n as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(body_error(url, error, got, size)),
+            Err(error) => return Err(body_error(url, error, got, end)),
         }
-        on_progress(sink.received());
+        on_progress(got);
     }
     match reader.read(&mut [0]) {
         Ok(0) => Ok(()),
-        Ok(_) => Err(FetchError::TooMuch { url: url.to_owned(), wanted: size }),
-        Err(error) => Err(body_error(url, error, size, size)),
+        Ok(_) => Err(FetchError::TooMuch { url: url.to_owned(), wanted: end }),
+        Err(error) => Err(body_error(url, error, end, end)),
     }
 }
 

@@ -135,13 +135,13 @@ fn fetch(origin: &Origin, artifact: &Artifact, arena: &mut [u8]) -> Result<(), E
         fn filled(&mut self, count: usize) {
             self.1 += count;
         }
-        fn received(&self) -> u64 {
+        fn position(&self) -> u64 {
             self.1 as u64
         }
     }
     let deadline = Instant::now() + Duration::from_mins(1);
     let mut sink = Plain(arena, 0);
-    Ok(origin.blob(&artifact.sha256.to_string(), artifact.size, &mut sink, deadline, &mut |_| ())?)
+    Ok(origin.blob(&artifact.sha256.to_string(), artifact.size, artifact.size, &mut sink, deadline, &mut |_| ())?)
 }
 
 /// Writes a blob that looks like a compressed one below `root`, as a published tree has it.
@@ -162,7 +162,7 @@ fn publish(root: &Path) -> Result<Artifact, Error> {
     let mut file = BufWriter::new(File::create(directory.join(sha256.to_string()))?);
     file.write_all(&bytes)?;
     file.flush()?;
-    Ok(Artifact { name: "blob".to_owned(), size: SIZE as u64, sha256 })
+    Ok(Artifact { name: "blob".to_owned(), size: SIZE as u64, sha256, pieces: None })
 }
 
 /// nginx on a free port; it ends with this value.

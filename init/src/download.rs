@@ -1,11 +1,15 @@
 //! The bytes of a release: received in place, hashed on another thread in the same pass, and believed only as a whole.
+//!
+//! What one source gave and was proved stays. A source that lied about a piece, or does not go on, is asked for nothing
+//! more of that artifact, and the next one only for what is missing.
 
 use std::time::{Duration, Instant};
 
 use discover::{FetchError, Origin, Sink};
 use initramfs::newc::{NewcError, SegmentLayout};
 use rustix::io::Errno;
-use verify::{Artifact, ArtifactError, BootFiles, Receiving};
+use verify::pieces::{self, Destination, Filling};
+use verify::{Artifact, ArtifactError, BootFiles, PieceList};
 
 use crate::console::Console;
 use crate::progress::{Bar, Mib};
@@ -38,7 +42,10 @@ pub enum DownloadError {
     /// The sizes cannot stand in one initramfs.
     #[error("the release cannot be laid out: {0}")]
     Layout(#[from] NewcError),
-    /// No source had the artifact.
+    /// There is no place for the artifact, or no proof of it.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// No source had the artifact, or what others left of it.
     #[error("{name} came from no source: {}", listed(.tries))]
     NoSource {
         /// The artifact.
@@ -53,6 +60,7 @@ impl Kind for DownloadError {
         match self {
             Self::Memory { .. } => "memory",
             Self::Layout(_) => "layout",
+            Self::Artifact(error) => error.kind(),
             // The last reason is that of the last hope.
             Self::NoSource { tries, .. } => tries.last().map_or("no-source", |(_, error)| error.kind()),
         }
@@ -154,56 +162,61 @@ fn part(bytes: &mut [u8], size: u64) -> &mut [u8] {
     &mut bytes[..length]
 }
 
-/// Receives one artifact from the first source that has it whole and right.
+/// Receives one artifact: all of it from the first source that has it whole and right, or each source's good pieces.
 fn receive(artifact: &Artifact, destination: &mut [u8], carrier: &Carrier<'_>) -> Result<(), DownloadError> {
+    let list = PieceList::load(artifact, |blob| {
+        let mut bytes = vec![0; index(blob.size)];
+        receive(blob, &mut bytes, carrier).map(|()| bytes)
+    })?;
+    let mut destination = Destination::new(&list, destination)?;
     let mut tries = Vec::new();
     for source in carrier.sources {
-        let proved = verify::artifact::receive(artifact, destination, |receiving| {
-            fetch(source, artifact, receiving, carrier).map_err(TryError::from)
+        let outcome = destination.lend(|missing| {
+            pieces::stream(missing, |filling| fetch(source, &list, filling, carrier).map_err(TryError::from))
         });
         carrier.console.progress_done();
-        match proved {
-            Ok(_) => return Ok(()),
-            Err(error) => {
-                carrier.console.warn(format_args!("{}: {}: {error}", source.base(), artifact.name));
-                tries.push((source.base().to_owned(), error));
-            }
-        }
+        let Err(error) = outcome else { break };
+        carrier.console.warn(format_args!("{}: {}: {error}", source.base(), artifact.name));
+        tries.push((source.base().to_owned(), error));
     }
-    Err(DownloadError::NoSource { name: artifact.name.clone(), tries })
+    match destination.finish() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(DownloadError::NoSource { name: artifact.name.clone(), tries }),
+    }
 }
 
-/// Fetches from one source, going on after a cut.
+/// Fetches what is wanted from one source, going on after a cut.
 fn fetch(
     source: &Origin,
-    artifact: &Artifact,
-    receiving: &mut Receiving<'_>,
+    list: &PieceList,
+    filling: &mut Filling<'_>,
     carrier: &Carrier<'_>,
 ) -> Result<(), FetchError> {
     let begun = Instant::now();
-    let deadline = begun + GRACE + Duration::from_secs(artifact.size / SLOWEST);
+    let deadline = begun + GRACE + Duration::from_secs(list.size() / SLOWEST);
     let mut drawn = begun;
     let mut show = |done: u64| {
         if drawn.elapsed() >= REDRAW {
             drawn = Instant::now();
             carrier.pulse.beat();
-            let bar = Bar { name: artifact.name.clone(), done, total: artifact.size, elapsed: begun.elapsed() };
+            let bar = Bar { name: list.name().to_owned(), done, total: list.size(), elapsed: begun.elapsed() };
             carrier.console.progress(bar);
         }
     };
-    let mut sink = InPlace(receiving);
-    let mut resumes = 0;
-    loop {
-        let before = sink.received();
-        match source.blob(&artifact.sha256.to_string(), artifact.size, &mut sink, deadline, &mut show) {
-            Err(error) if error.may_resume() && resumes < RESUMES && sink.received() > before => resumes += 1,
-            result => return result,
+    let (hex, mut resumes) = (list.sha256().to_string(), 0);
+    while let Some(part) = filling.wanted() {
+        let mut sink = InPlace(filling);
+        match source.blob(&hex, list.size(), part.end, &mut sink, deadline, &mut show) {
+            Ok(()) => {}
+            Err(error) if error.may_resume() && resumes < RESUMES && filling.position() > part.start => resumes += 1,
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// The seam between the two crates that do not know each other: where untrusted bytes go in to be proved.
-struct InPlace<'a, 'r>(&'a mut Receiving<'r>);
+struct InPlace<'a, 'r>(&'a mut Filling<'r>);
 
 impl Sink for InPlace<'_, '_> {
     fn space(&mut self) -> &mut [u8] {
@@ -212,7 +225,7 @@ impl Sink for InPlace<'_, '_> {
     fn filled(&mut self, count: usize) {
         self.0.filled(count);
     }
-    fn received(&self) -> u64 {
-        self.0.received()
+    fn position(&self) -> u64 {
+        self.0.position()
     }
 }

@@ -166,8 +166,8 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
 
     let mut blobs = Vec::new();
     for (artifact, path) in draft::artifacts_mut(&mut manifest).zip(draft::files(args)) {
-        let Blob { size, sha256, kept } = tree.store(path, artifact.size)?;
-        artifact.sha256 = sha256;
+        let Blob { size, sha256, pieces, kept } = tree.store(path, artifact.size)?;
+        (artifact.sha256, artifact.pieces) = (sha256, pieces);
         blobs.push(BlobReport { name: artifact.name.clone(), size, sha256, kept });
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
-use verify::{Arch, Channel, Envelope, LIMITS, Manifest, Sha256Digest};
+use verify::{Arch, Channel, Chunks, Envelope, LIMITS, Manifest, Pieces, Sha256Digest};
 
 use crate::{
     output::{self, Existing},
@@ -22,9 +22,6 @@ use crate::{
 
 /// The name of the envelope of a channel and architecture.
 const ENVELOPE: &str = "manifest.dsse.json";
-
-/// Files are read in pieces of this many bytes.
-const PIECE: usize = 1 << 20;
 
 /// A tree that this process may change.
 pub struct Tree {
@@ -40,6 +37,8 @@ pub struct Blob {
     pub size: u64,
     /// Its digest, which is its name.
     pub sha256: Sha256Digest,
+    /// Its pieces, if it has more than one.
+    pub pieces: Option<Pieces>,
     /// Whether it was there before, and whole.
     pub kept: bool,
 }
@@ -88,8 +87,9 @@ impl Tree {
         if path.try_exists()? { read_envelope(&path).map(Some) } else { Ok(None) }
     }
 
-    /// Copies a file of `size` bytes into the tree and hashes it on the way. A blob that is there with the same bytes
-    /// is kept; one that is damaged is replaced.
+    /// Copies a file of `size` bytes into the tree and hashes it and its pieces on the way. A blob that is there with
+    /// the same bytes is kept; one that is damaged is replaced. If the digests of the pieces are too many for a manifest,
+    /// they become a blob, too.
     ///
     /// # Errors
     /// The file has another size by now, or a read or write failed.
@@ -98,8 +98,12 @@ impl Tree {
         let bar = progress::bytes(&name, size);
         let source = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut copy = output::temporary_beside(&self.blob_path(Sha256Digest([0; 32])))?;
-        let (copied, sha256) = hash(Metered::new(source, bar.clone()), |piece| copy.write_all(piece))
-            .with_context(|| format!("cannot copy {} to {}", file.display(), self.root.display()))?;
+        let mut pieces = Vec::new();
+        let (copied, sha256) = hash(Metered::new(source, bar.clone()), |piece| {
+            pieces.push(Sha256Digest::of(piece));
+            copy.write_all(piece)
+        })
+        .with_context(|| format!("cannot copy {} to {}", file.display(), self.root.display()))?;
         bar.finish_and_clear();
         anyhow::ensure!(copied == size, "{} changed while it was read: {size} bytes, then {copied}", file.display());
         let path = self.blob_path(sha256);
@@ -107,7 +111,25 @@ impl Tree {
         if !kept {
             output::persist(copy, &path, 0o644, Existing::Replace)?;
         }
-        Ok(Blob { size, sha256, kept })
+        Ok(Blob { size, sha256, pieces: self.pieces(size, pieces)?, kept })
+    }
+
+    /// What a manifest says of the pieces with these digests; a blob of them is stored if they are many.
+    fn pieces(&self, size: u64, digests: Vec<Sha256Digest>) -> anyhow::Result<Option<Pieces>> {
+        let chunks = match digests.len() {
+            0 | 1 => return Ok(None),
+            count if count <= LIMITS.inline_pieces => Chunks::Inline(digests),
+            _ => {
+                let list = digests.iter().flat_map(|digest| digest.0).collect::<Vec<u8>>();
+                let list_sha256 = Sha256Digest::of(&list);
+                let path = self.blob_path(list_sha256);
+                if !is_blob(&path, list.len() as u64, list_sha256)? {
+                    output::write(&path, &list, 0o644, Existing::Replace)?;
+                }
+                Chunks::List { list_sha256 }
+            }
+        };
+        Ok(Some(Pieces::new(size, Pieces::USUAL_SIZE, chunks)?))
     }
 
     /// Reads every blob that `manifest` names, and compares its digest.
@@ -115,10 +137,10 @@ impl Tree {
     /// # Errors
     /// One is missing or has other bytes.
     pub fn check_blobs(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        for artifact in manifest.artifacts() {
-            let path = self.blob_path(artifact.sha256);
-            let whole = is_blob(&path, artifact.size, artifact.sha256)?;
-            anyhow::ensure!(whole, "{} ({}) is missing from the tree, or damaged", path.display(), artifact.name);
+        for blob in manifest.blobs() {
+            let path = self.blob_path(blob.sha256);
+            let whole = is_blob(&path, blob.size, blob.sha256)?;
+            anyhow::ensure!(whole, "{} is missing or damaged", path.display());
         }
         Ok(())
     }
@@ -128,10 +150,10 @@ impl Tree {
     /// # Errors
     /// A blob is missing, or the write failed: then the previous release is still the published one.
     pub fn put_envelope(&self, manifest: &Manifest, envelope: &str) -> anyhow::Result<PathBuf> {
-        for artifact in manifest.artifacts() {
-            let path = self.blob_path(artifact.sha256);
+        for blob in manifest.blobs() {
+            let path = self.blob_path(blob.sha256);
             let seen = fs::metadata(&path).with_context(|| format!("cannot find {}", path.display()))?.len();
-            anyhow::ensure!(seen == artifact.size, "{} has {seen} bytes, wanted {}", path.display(), artifact.size);
+            anyhow::ensure!(seen == blob.size, "{} has {seen} bytes, wanted {}", path.display(), blob.size);
         }
         let path = self.envelope_path(&manifest.channel, manifest.arch);
         if let Some(directory) = path.parent() {
@@ -149,7 +171,7 @@ impl Tree {
         let mut named = BTreeSet::new();
         for envelope in self.envelopes()? {
             let manifest = read_envelope(&envelope).context("nothing was pruned")?;
-            named.extend(manifest.artifacts().map(|artifact| artifact.sha256.to_string()));
+            named.extend(manifest.blobs().map(|blob| blob.sha256.to_string()));
         }
         let mut removed = Vec::new();
         for path in list(&self.root.join("blobs/sha256"))? {
@@ -203,18 +225,20 @@ fn is_blob(path: &Path, size: u64, digest: Sha256Digest) -> anyhow::Result<bool>
     Ok(seen == digest)
 }
 
-/// Reads to the end, giving each piece to `sink`; returns the number of bytes and their digest.
+/// Reads to the end, giving each piece of [`Pieces::USUAL_SIZE`] bytes to `sink`; returns the number of bytes and their
+/// digest.
 fn hash(mut source: impl Read, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(u64, Sha256Digest)> {
-    let mut buffer = vec![0; PIECE];
+    let mut piece = Vec::new();
     let mut digest = Sha256::new();
     let mut size = 0;
     loop {
-        let count = source.read(&mut buffer)?;
+        piece.clear();
+        let count = source.by_ref().take(Pieces::USUAL_SIZE).read_to_end(&mut piece)?;
         if count == 0 {
             return Ok((size, Sha256Digest(digest.finalize().into())));
         }
-        digest.update(&buffer[..count]);
-        sink(&buffer[..count])?;
+        digest.update(&piece);
+        sink(&piece)?;
         size += count as u64;
     }
 }
@@ -255,6 +279,28 @@ mod tests {
         let message = tree.store(&file, 4).unwrap_err().to_string();
         assert!(message.contains("4 bytes, then 3"), "{message}");
         assert_eq!(list(&tree.root.join("blobs/sha256")).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn pieces_stand_in_the_manifest_or_in_a_blob_of_their_own() {
+        let piece = usize::try_from(Pieces::USUAL_SIZE).unwrap();
+        for (size, count) in [(piece, 1), (piece + 1, 2), (LIMITS.inline_pieces * piece, 64)] {
+            let bytes: Vec<u8> = (0..size).map(|n| (n >> 20).to_le_bytes()[0]).collect();
+            let (_directory, tree, file) = tree_with(&bytes);
+            let blob = tree.store(&file, size as u64).unwrap();
+            let digests: Vec<_> = bytes.chunks(piece).map(Sha256Digest::of).collect();
+            assert_eq!(digests.len(), count);
+            let chunks = blob.pieces.as_ref().map(Pieces::chunks);
+            assert_eq!(chunks, (count > 1).then_some(&Chunks::Inline(digests)));
+            assert_eq!(list(&tree.root.join("blobs/sha256")).unwrap().len(), 1);
+        }
+        let bytes = vec![7; LIMITS.inline_pieces * piece + 1];
+        let (_directory, tree, file) = tree_with(&bytes);
+        let blob = tree.store(&file, bytes.len() as u64).unwrap();
+        let digests: Vec<u8> = bytes.chunks(piece).flat_map(|piece| Sha256Digest::of(piece).0).collect();
+        let list_sha256 = Sha256Digest::of(&digests);
+        assert_eq!(blob.pieces.unwrap().chunks(), &Chunks::List { list_sha256 });
+        assert_eq!(fs::read(tree.blob_path(list_sha256)).unwrap(), digests);
     }
 
     #[test]

@@ -89,6 +89,15 @@ pub struct Fields {
     members: Vec<(String, Json)>,
 }
 
+/// A field that may be either.
+#[derive(Debug)]
+pub enum StringsOrObject {
+    /// An array of texts.
+    Strings(Vec<String>),
+    /// An object.
+    Object(Fields),
+}
+
 impl Fields {
     /// Reads `bytes`, at most `limit` of them, as one object; `document` is what errors call it.
     pub fn parse(document: &'static str, bytes: &[u8], limit: usize) -> Result<Self, FormatError> {
@@ -160,6 +169,20 @@ impl Fields {
             other => Err(self.wrong(&format!("{name}[{index}]"), other.shown(), "a string")),
         };
         elements.map(text).collect()
+    }
+
+    /// Takes an array of texts, as many as `count` allows, or an object.
+    pub fn strings_or_object(
+        &mut self,
+        name: &str,
+        count: RangeInclusive<usize>,
+    ) -> Result<StringsOrObject, FormatError> {
+        match self.members.iter().find(|(member, _)| member == name) {
+            Some((_, Json::Array(_))) => self.strings(name, count).map(StringsOrObject::Strings),
+            Some((_, Json::Object(_))) => self.object(name).map(StringsOrObject::Object),
+            Some((_, other)) => Err(self.wrong(name, other.shown(), "an array of strings or an object")),
+            None => Err(FormatError::Missing { path: self.at(name) }),
+        }
     }
 
     /// Takes a field by `reader` if it is there: `fields.optional("attempts", |f, name| f.integer(name, 1..=100))`.

@@ -12,17 +12,17 @@
 //! 3. [`state::decide`]: what the machine remembers, and what follows if it does not;
 //! 4. [`Now::decide`]: which time it is, without believing a dead battery;
 //! 5. [`verified::newest`]: every envelope through [`verified::manifest`], the highest verified version wins;
-//! 6. [`artifact::receive`]: the bytes that a verified manifest names, hashed in place while they arrive.
+//! 6. [`pieces`]: the bytes that a verified manifest names, hashed in place while they arrive.
 
 #![forbid(unsafe_code)]
 
-pub mod artifact;
 pub mod clock;
 pub mod dsse;
 pub mod json;
 mod limits;
 pub mod manifest;
 pub mod names;
+pub mod pieces;
 mod refusal;
 pub mod rotation;
 pub mod state;
@@ -34,13 +34,13 @@ pub mod transparency;
 pub mod trust;
 pub mod verified;
 
-pub use artifact::{ArtifactError, CheckedBytes, Receiving};
 pub use clock::Now;
 pub use dsse::{Envelope, Signature};
 pub use json::{Fields, FormatError};
 pub use limits::{LIMITS, Limits};
-pub use manifest::{Artifact, BootFiles, Handoff, Initramfs, Kernel, Manifest};
+pub use manifest::{Artifact, BootFiles, Chunks, Handoff, Initramfs, Kernel, Manifest, Pieces};
 pub use names::{Arch, Channel, KeyId, Sha256Digest, ValueError};
+pub use pieces::{ArtifactError, CheckedBytes, PieceList};
 pub use refusal::{Refusal, TooFewSigners, Warning};
 pub use rotation::{Followed, RotationRefusal};
 pub use state::{Floors, State, StateError};

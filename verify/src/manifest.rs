@@ -5,10 +5,13 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+pub use self::chunks::{Chunks, Pieces, PiecesError};
 use crate::json::{Fields, FormatError};
 use crate::limits::LIMITS;
 use crate::names::{Arch, Channel, Sha256Digest, ValueError, serde_as_text};
 use crate::time::Timestamp;
+
+mod chunks;
 
 /// A release. From [`Manifest::parse`] it keeps every rule of docs/formats.md; whether to believe it is another
 /// question, which [`crate::verified::manifest`] answers.
@@ -59,6 +62,19 @@ pub struct Artifact {
     pub size: u64,
     /// Of the whole file; its name in the published tree.
     pub sha256: Sha256Digest,
+    /// How it is proved piece by piece; `sha256` proves the whole if it is not.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Pieces>,
+}
+
+impl Artifact {
+    /// The blob that holds the digests of its pieces, if they are neither in the manifest nor needed.
+    pub fn list_blob(&self) -> Option<Self> {
+        let pieces = self.pieces.as_ref()?;
+        let Chunks::List { list_sha256 } = *pieces.chunks() else { return None };
+        let size = pieces.count(self.size) * Sha256Digest::BYTES;
+        Some(Self { name: format!("{}.pieces", self.name), size, sha256: list_sha256, pieces: None })
+    }
 }
 
 /// A kernel.
@@ -168,6 +184,12 @@ impl Manifest {
         files.chain(&self.rootfs)
     }
 
+    /// Every blob of the published tree that is named, once for each time that it is: the artifacts, and the lists of
+    /// their pieces.
+    pub fn blobs(&self) -> impl Iterator<Item = Artifact> {
+        self.artifacts().flat_map(|artifact| artifact.list_blob().into_iter().chain([artifact.clone()]))
+    }
+
     /// The rules between fields.
     fn check(&self, fields: &Fields) -> Result<(), FormatError> {
         if self.expires <= self.issued {
@@ -227,10 +249,12 @@ fn rootfs(fields: &mut Fields, name: &str) -> Result<Artifact, FormatError> {
 
 /// The fields that every artifact has; the caller took the others before.
 fn artifact(mut fields: Fields, largest: u64) -> Result<Artifact, FormatError> {
+    let size = fields.integer("size", 1..=largest)?;
     let artifact = Artifact {
         name: fields.parsed::<FileName>("name")?.0,
-        size: fields.integer("size", 1..=largest)?,
+        size,
         sha256: fields.parsed("sha256")?,
+        pieces: chunks::read(&mut fields, size)?,
     };
     fields.finish()?;
     Ok(artifact)

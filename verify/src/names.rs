@@ -133,6 +133,9 @@ serde_as_text!(Arch);
 pub struct Sha256Digest(pub [u8; 32]);
 
 impl Sha256Digest {
+    /// Bytes of a digest.
+    pub const BYTES: u64 = 32;
+
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())

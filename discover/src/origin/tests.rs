@@ -28,7 +28,7 @@ impl Sink for Buffer {
     fn filled(&mut self, n: usize) {
         self.got += n;
     }
-    fn received(&self) -> u64 {
+    fn position(&self) -> u64 {
         self.got as u64
     }
 }
@@ -41,7 +41,7 @@ fn fetch(replies: Vec<Vec<u8>>, sink: &mut Buffer) -> Result<(), FetchError> {
     let (address, _) = serve(replies);
     let origin = Origin::parse(&format!("http://{address}/tree")).unwrap();
     let size = sink.bytes.len() as u64;
-    origin.blob(HEX, size, sink, soon(), &mut |_| {})
+    origin.blob(HEX, size, size, sink, soon(), &mut |_| {})
 }
 
 fn blob_error(answer: Vec<u8>) -> FetchError {
@@ -92,7 +92,7 @@ fn a_blob_arrives_in_place_with_progress() {
     let (address, _) = serve(vec![reply("200 OK", "Content-Length: 10\r\n", b"0123456789")]);
     let origin = Origin::parse(&format!("http://{address}")).unwrap();
     let (mut sink, mut told) = (Buffer::of(10), Vec::new());
-    origin.blob(HEX, 10, &mut sink, soon(), &mut |bytes| told.push(bytes)).unwrap();
+    origin.blob(HEX, 10, 10, &mut sink, soon(), &mut |bytes| told.push(bytes)).unwrap();
     assert_eq!(sink.bytes, b"0123456789");
     assert_eq!(told.last(), Some(&10));
     assert!(told.len() >= 4 && told.is_sorted(), "{told:?}");
@@ -104,7 +104,7 @@ fn a_large_blob_is_the_same_behind_the_librarys_buffer() {
     let (address, _) = serve(vec![reply("200 OK", "Content-Length: 3000000\r\n", &bytes)]);
     let origin = Origin::parse(&format!("http://{address}")).unwrap();
     let mut sink = Buffer { piece: 77_777, ..Buffer::of(bytes.len()) };
-    origin.blob(HEX, 3_000_000, &mut sink, soon(), &mut |_| {}).unwrap();
+    origin.blob(HEX, 3_000_000, 3_000_000, &mut sink, soon(), &mut |_| {}).unwrap();
     assert!(sink.bytes == bytes);
 }
 
@@ -148,15 +148,15 @@ fn a_cut_is_counted_and_resumed() {
     ]);
     let origin = Origin::parse(&format!("http://{address}")).unwrap();
     let mut sink = Buffer::of(10);
-    let error = origin.blob(HEX, 10, &mut sink, soon(), &mut |_| {}).unwrap_err();
+    let error = origin.blob(HEX, 10, 10, &mut sink, soon(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, FetchError::Cut { got: 4, wanted: 10, .. }), "{error:?}");
     assert!(error.may_resume());
-    origin.blob(HEX, 10, &mut sink, soon(), &mut |_| {}).unwrap();
+    origin.blob(HEX, 10, 10, &mut sink, soon(), &mut |_| {}).unwrap();
     assert_eq!(sink.bytes, b"0123456789");
     assert!(!seen.recv().unwrap().to_ascii_lowercase().contains("range:"));
     assert!(seen.recv().unwrap().to_ascii_lowercase().contains("range: bytes=4-\r\n"));
     // Complete: nobody is asked, and nobody listens any more.
-    origin.blob(HEX, 10, &mut sink, soon(), &mut |_| {}).unwrap();
+    origin.blob(HEX, 10, 10, &mut sink, soon(), &mut |_| {}).unwrap();
 }
 
 #[test]
@@ -173,6 +173,56 @@ fn only_the_exact_rest_continues_a_blob() {
         assert!(matches!(&error, FetchError::Range { wanted, .. } if wanted == "bytes 4-9/10"), "{error:?}");
     }
     assert_eq!(rest("206 Partial Content", "").kind(), "range");
+}
+
+#[test]
+fn a_part_in_the_middle_is_asked_for_and_taken_as_strictly() {
+    let middle = |status: &str, headers: &str, body: &[u8]| {
+        let (address, seen) = serve(vec![reply(status, headers, body)]);
+        let origin = Origin::parse(&format!("http://{address}")).unwrap();
+        let mut sink = Buffer::of(10);
+        sink.got = 4;
+        let outcome = origin.blob(HEX, 10, 7, &mut sink, soon(), &mut |_| {});
+        assert!(seen.recv().unwrap().to_ascii_lowercase().contains("range: bytes=4-6\r\n"));
+        outcome.map(|()| sink)
+    };
+    let partial = "206 Partial Content";
+    let sink = middle(partial, "Content-Length: 3\r\nContent-Range: bytes 4-6/10\r\n", b"456").unwrap();
+    assert_eq!((sink.got, &sink.bytes[..]), (7, &b"\0\0\0\x00456\0\0\0"[..]));
+    for (status, range, body, kind) in [
+        ("200 OK", "", "0123456789", "status"),
+        (partial, "bytes 4-9/10", "456789", "range"),
+        (partial, "bytes 4-6/11", "456", "range"),
+        (partial, "bytes 3-6/10", "3456", "range"),
+        (partial, "bytes 4-6/10", "4567", "too-much"),
+        (partial, "bytes 4-6/10", "45", "cut"),
+    ] {
+        let refused = middle(status, &format!("Content-Range: {range}\r\n"), body.as_bytes()).err();
+        assert_eq!(refused.map(|error| error.kind()), Some(kind), "{status} {range} {body}");
+    }
+}
+
+#[test]
+fn a_sink_that_wants_no_more_ends_the_transfer() {
+    struct Weary(Buffer);
+    impl Sink for Weary {
+        fn space(&mut self) -> &mut [u8] {
+            if self.0.got >= 4 { &mut [] } else { self.0.space() }
+        }
+        fn filled(&mut self, n: usize) {
+            self.0.filled(n);
+        }
+        fn position(&self) -> u64 {
+            self.0.position()
+        }
+    }
+    // The server never sends the rest, nor ends: nobody waits for it.
+    let (address, _) = serve(vec![reply("200 OK", "Content-Length: 10\r\n", b"0123456HOLD")]);
+    let origin = Origin::parse(&format!("http://{address}")).unwrap();
+    let (begin, mut sink) = (Instant::now(), Weary(Buffer::of(10)));
+    origin.blob(HEX, 10, 10, &mut sink, soon(), &mut |_| {}).unwrap();
+    assert_eq!((sink.0.got, &sink.0.bytes[..6]), (6, &b"012345"[..]));
+    assert!(begin.elapsed() < Duration::from_secs(1));
 }
 
 #[test]
@@ -221,7 +271,7 @@ fn silence_ends_at_the_idle_limit_or_the_deadline() {
         let (address, _) = serve(vec![answer()]);
         let origin = Origin::with_limits(&format!("http://{address}"), limits).unwrap();
         let (begin, mut sink) = (Instant::now(), Buffer::of(10));
-        let error = origin.blob(HEX, 10, &mut sink, deadline, &mut |_| {}).unwrap_err();
+        let error = origin.blob(HEX, 10, 10, &mut sink, deadline, &mut |_| {}).unwrap_err();
         assert!(matches!(error, FetchError::Timeout { phase: seen, .. } if seen == phase), "{error:?}");
         assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
         assert_eq!(sink.got, 4);

@@ -21,7 +21,7 @@ pub(super) fn check_handoffs(args: &Args) -> Result<(), UsageError> {
     Ok(())
 }
 
-/// The manifest with everything but the digests, which are zero until the files are in the tree.
+/// The manifest with everything but the digests, which are zero or absent until the files are in the tree.
 pub(super) fn draft(args: &Args) -> anyhow::Result<Manifest> {
     let issued = args.issued.unwrap_or_else(clock::now);
     Ok(Manifest {
@@ -57,7 +57,7 @@ fn rootfs(path: &Path) -> anyhow::Result<Artifact> {
 fn artifact(path: &Path) -> anyhow::Result<Artifact> {
     let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     let name = shown_name(&path.file_name().unwrap_or_default().to_string_lossy());
-    Ok(Artifact { name, size, sha256: Sha256Digest([0; 32]) })
+    Ok(Artifact { name, size, sha256: Sha256Digest([0; 32]), pieces: None })
 }
 
 /// A file's name as a manifest may carry it (docs/formats.md, `name`): it is only shown to people, so what a manifest
