@@ -10,13 +10,14 @@ TOOLS      := build/tools
 # What the demo and the tests need of Debian or Ubuntu. gcc and libc6-dev link; the rest is run.
 # uidmap lets mmdebstrap work for a user who is not root.
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
-TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux
+TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux \
+                 openssh-client minisign softhsm2 opensc xxd python3-venv
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test size compare bench fuzz build lint deps test-deps tools clean
+.PHONY: help demo test size compare bench fuzz build lint deps test-deps tools dsse-peer clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,7 +38,7 @@ build: deps ## Build `phase` for this machine and the static musl `init`
 demo: build ## Boot a signed Debian release end to end in QEMU, and hand over its console (BATCH=1: end by itself)
 	$(PHASE) demo --init $(INIT) $(KERNEL_OPTION) $(if $(BATCH),--batch)
 
-test: test-deps build tools lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
+test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
 	cargo test --profile host --workspace --exclude qemu
 	$(PHASE) lab kernel
 	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test --profile host --package initramfs --lib -- --ignored
@@ -65,6 +66,12 @@ bench: test-deps ## Download with hashing against the download and the hash alon
 tools: ## Install cargo-deny and cargo-fuzz below build/, and the toolchain's clippy and rustfmt
 	@rustup component list --installed | grep -q clippy && rustup component list --installed | grep -q rustfmt || rustup component add clippy rustfmt
 tools: $(TOOLS)/bin/cargo-deny $(TOOLS)/bin/cargo-fuzz
+
+dsse-peer: build/securesystemslib/bin/python ## Install securesystemslib (Python), which the tests compare our envelopes with
+
+build/securesystemslib/bin/python:
+	/usr/bin/python3 -m venv build/securesystemslib
+	build/securesystemslib/bin/pip install --quiet 'securesystemslib[crypto]==1.6.0' || { rm -rf build/securesystemslib; exit 1; }
 
 $(TOOLS)/bin/%:
 	cargo install --locked --quiet --root $(TOOLS) $*

@@ -49,9 +49,10 @@ impl PrivateKey {
     /// The file is no Ed25519 private key in a form that we read, or the passphrase is missing or wrong.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let bytes = Zeroizing::new(output::read_limited(path, KEY_FILE_LIMIT)?);
-        warn_if_others_can_read(path)?;
         let ask = || passphrase::existing(&format!("Passphrase of {}: ", path.display()));
-        Self::parse(&bytes, &ask).with_context(|| path.display().to_string())
+        let key = Self::parse(&bytes, &ask).with_context(|| path.display().to_string())?;
+        warn_if_others_can_read(path)?;
+        Ok(key)
     }
 
     /// Reads what a key file holds. `passphrase` is called at most once, and only for a key that is encrypted.

@@ -67,6 +67,10 @@ struct Report {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let only_merged = !args.merge.is_empty() && args.signers.is_empty();
+    if !args.print_pae && !only_merged {
+        args.signers.check()?;
+    }
     let mut envelope = source(args)?;
     let shown = describe(&envelope)?;
     if args.print_pae {
@@ -81,7 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for copy in &args.merge {
         merge(&mut envelope, copy)?;
     }
-    if args.merge.is_empty() || !args.signers.is_empty() {
+    if !only_merged {
         args.signers.open()?.sign(&mut envelope)?;
     }
     let json = envelope.to_json()?;

@@ -65,21 +65,29 @@ impl Signers {
         self.key.is_empty() && self.signer.is_empty()
     }
 
+    /// Whether the options belong together, before anything is read.
+    ///
+    /// # Errors
+    /// Nobody is to sign, or a command stands without its public key.
+    pub fn check(&self) -> Result<(), UsageError> {
+        let (commands, publics) = (self.signer.len(), self.signer_public.len());
+        if self.is_empty() {
+            Err(UsageError("nobody signs: give --key, or --signer and --signer-public".to_owned()))
+        } else if commands != publics {
+            Err(UsageError(format!(
+                "{commands} --signer and {publics} --signer-public: each command has its public key"
+            )))
+        } else {
+            Ok(())
+        }
+    }
+
     /// Reads the keys, asking for passphrases as needed. No command is run yet.
     ///
     /// # Errors
-    /// Nobody is to sign, a command stands without its public key (both [`UsageError`]), or a key cannot be read.
+    /// As those of [`Self::check`], or a key cannot be read.
     pub fn open(&self) -> anyhow::Result<Opened<'_>> {
-        if self.is_empty() {
-            bail!(UsageError("nobody signs: give --key, or --signer and --signer-public".to_owned()));
-        }
-        if self.signer.len() != self.signer_public.len() {
-            bail!(UsageError(format!(
-                "{} --signer and {} --signer-public: each command has its public key",
-                self.signer.len(),
-                self.signer_public.len()
-            )));
-        }
+        self.check()?;
         let keys = self.key.iter().map(|file| PrivateKey::read(file).map(Signer::Key));
         let commands = self.signer.iter().zip(&self.signer_public).map(|(command, public_file)| {
             let timeout = Duration::from_secs(self.signer_timeout);

@@ -4,7 +4,9 @@
 
 use anyhow::Context;
 use ed25519_dalek::SigningKey;
+use pkcs8::der::zeroize::Zeroizing;
 use ssh_key::{Error, PrivateKey, PublicKey};
+use verify::names::quoted;
 
 use super::{keypair, passphrase, refuse_kind};
 
@@ -18,7 +20,7 @@ pub(super) fn is_public(text: &str) -> bool {
 
 /// The key of a private key file.
 pub(super) fn private(text: &str, passphrase: &passphrase::Ask<'_>) -> anyhow::Result<SigningKey> {
-    let key = PrivateKey::from_openssh(text).map_err(named)?;
+    let key = PrivateKey::from_openssh(text).map_err(unreadable)?;
     // The kind stands outside of what is encrypted: nobody types a passphrase for a key that cannot be used.
     if key.public_key().key_data().ed25519().is_none() {
         return Err(refuse_kind(key.algorithm()));
@@ -26,24 +28,25 @@ pub(super) fn private(text: &str, passphrase: &passphrase::Ask<'_>) -> anyhow::R
     let key = if key.is_encrypted() {
         key.decrypt(passphrase()?.as_bytes()).map_err(|error| match error {
             Error::Crypto => passphrase::wrong(),
-            other => named(other),
+            other => unreadable(other),
         })?
     } else {
         key
     };
     let pair = key.key_data().ed25519().with_context(|| refuse_kind(key.algorithm()).to_string())?;
-    keypair(&pkcs8::der::zeroize::Zeroizing::new(pair.to_bytes())[..])
+    keypair(&Zeroizing::new(pair.to_bytes())[..])
 }
 
 /// The raw key of a public key line.
 pub(super) fn public(line: &str) -> anyhow::Result<[u8; 32]> {
-    let key = PublicKey::from_openssh(line).map_err(named)?;
+    let kind = line.split_whitespace().next().unwrap_or_default();
+    if kind != "ssh-ed25519" {
+        return Err(refuse_kind(quoted(kind)));
+    }
+    let key = PublicKey::from_openssh(line).map_err(unreadable)?;
     key.key_data().ed25519().map(|key| key.0).ok_or_else(|| refuse_kind(key.algorithm()))
 }
 
-fn named(error: Error) -> anyhow::Error {
-    match error {
-        Error::AlgorithmUnsupported { algorithm } => refuse_kind(algorithm),
-        other => anyhow::Error::new(other).context("not a key as OpenSSH writes it"),
-    }
+fn unreadable(error: Error) -> anyhow::Error {
+    anyhow::Error::new(error).context("not a key as OpenSSH writes it")
 }

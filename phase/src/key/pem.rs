@@ -3,7 +3,7 @@
 //! What is written is encrypted with scrypt (RFC 7914) and AES-256-CBC; what is read may have any PBES2 that OpenSSL
 //! writes by default.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use ed25519_dalek::{
     SigningKey, VerifyingKey,
     pkcs8::{
@@ -18,6 +18,8 @@ use pkcs8::{
     der::{asn1::OctetString, zeroize::Zeroizing},
     pkcs5::{EncryptionScheme, pbes2, scrypt},
 };
+
+use verify::names::quoted;
 
 use super::{PRIVATE_FORMS, PUBLIC_FORMS, passphrase, refuse_kind};
 
@@ -42,13 +44,13 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// The key of a private key file.
 pub(super) fn private(text: &str, passphrase: &passphrase::Ask<'_>) -> anyhow::Result<SigningKey> {
-    let (label, document) = SecretDocument::from_pem(text)
+    let labels = [PrivateKeyInfoRef::PEM_LABEL, EncryptedPrivateKeyInfoRef::PEM_LABEL];
+    let label = label(text);
+    ensure!(labels.contains(&label), "this holds {}; {PRIVATE_FORMS}", quoted(label));
+    let (_, document) = SecretDocument::from_pem(text)
         .map_err(|error| anyhow::anyhow!("not a PEM file with a private key: {error}"))?;
     if label == PrivateKeyInfoRef::PEM_LABEL {
         return plain(document.as_bytes());
-    }
-    if label != EncryptedPrivateKeyInfoRef::PEM_LABEL {
-        bail!("this is a \"{label}\"; {PRIVATE_FORMS}");
     }
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
         .map_err(|error| anyhow::anyhow!("not an encrypted private key: {error}"))?;
@@ -58,11 +60,10 @@ pub(super) fn private(text: &str, passphrase: &passphrase::Ask<'_>) -> anyhow::R
 
 /// The key of a public key file.
 pub(super) fn public(text: &str) -> anyhow::Result<VerifyingKey> {
-    let (label, document) =
+    let label = label(text);
+    ensure!(label == SubjectPublicKeyInfoRef::PEM_LABEL, "this holds {}; {PUBLIC_FORMS}", quoted(label));
+    let (_, document) =
         Document::from_pem(text).map_err(|error| anyhow::anyhow!("not a PEM file with a public key: {error}"))?;
-    if label != SubjectPublicKeyInfoRef::PEM_LABEL {
-        bail!("this is a \"{label}\"; {PUBLIC_FORMS}");
-    }
     if let Ok(info) = SubjectPublicKeyInfoRef::try_from(document.as_bytes()) {
         refuse_other(info.algorithm.oid)?;
     }
@@ -86,6 +87,13 @@ pub(super) fn write_private(key: &SigningKey, passphrase: Option<&str>) -> anyho
 /// The public key file's text.
 pub(super) fn write_public(key: &VerifyingKey) -> anyhow::Result<String> {
     key.to_public_key_pem(LineEnding::LF).map_err(|error| anyhow::anyhow!("cannot encode the public key: {error}"))
+}
+
+/// What the first line says that there is. Before the rest is decoded, since a file may hold several things (OpenSSL puts
+/// `EC PARAMETERS` before an `EC PRIVATE KEY`).
+fn label(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default().trim_end();
+    line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----")).unwrap_or(line)
 }
 
 fn plain(der: &[u8]) -> anyhow::Result<SigningKey> {

@@ -8,6 +8,12 @@ use std::{
 
 use initramfs::newc::{self, Member};
 
+/// A small manifest, in a layout that nobody's JSON writer gives: only the exact bytes are signed.
+pub(crate) const MANIFEST: &str = r#"{"schema": "phase.boot/1", "channel": "demo", "arch": "x86_64", "version": 7, "min_epoch": 1,
+  "issued": "2026-11-20T12:00:00Z", "expires": "2027-11-20T12:00:00Z", "cmdline": "", "init": "/sbin/init",
+  "handoff": ["direct"], "rootfs": {"name": "root.squashfs", "size": 1,
+  "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}}"#;
+
 /// A new directory that is removed with the value.
 pub(crate) fn directory() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -47,7 +53,8 @@ pub(crate) fn json(directory: &Path, arguments: &[&str]) -> serde_json::Value {
 
 /// Another program, which has to succeed; returns its standard output.
 pub(crate) fn program(directory: &Path, name: &str, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new(name).args(arguments).current_dir(directory).output().unwrap();
+    let output = Command::new(name).args(arguments).current_dir(directory).output();
+    let output = output.unwrap_or_else(|error| panic!("{name}, which this test needs: {error}"));
     assert!(output.status.success(), "{name} {arguments:?}: {}", text(&output.stderr));
     output.stdout
 }

@@ -1,10 +1,13 @@
 //! The command as a person or a script meets it: every test runs the real binary.
 
-// clippy.toml lets #[test] functions unwrap; these helpers are tests as well.
-#![allow(clippy::unwrap_used)]
+// clippy.toml lets #[test] functions unwrap and panic; these helpers are tests as well.
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod common;
+mod holders;
 mod image;
+mod interop;
 mod keys;
 mod publish;
 mod serve;
+mod signer;
