@@ -140,7 +140,7 @@ impl Tree {
         for blob in manifest.blobs() {
             let path = self.blob_path(blob.sha256);
             let whole = is_blob(&path, blob.size, blob.sha256)?;
-            anyhow::ensure!(whole, "{} is missing or damaged", path.display());
+            anyhow::ensure!(whole, "{} ({}) is missing or damaged", path.display(), blob.name);
         }
         Ok(())
     }
