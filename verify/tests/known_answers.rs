@@ -1,6 +1,9 @@
 //! Known answers: what others published about Ed25519, run through the one function that decides about a signature,
 //! [`PublicKey::verifies`], and the one that decides about a key, [`PublicKey::new`].
 
+// clippy.toml lets #[test] functions unwrap; these helpers are tests as well.
+#![allow(clippy::expect_used)]
+
 use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer, SigningKey};
 use serde::Deserialize;
@@ -14,7 +17,7 @@ fn key(hex: &str) -> Option<PublicKey> {
     PublicKey::new(&bytes(hex).try_into().ok()?, "a test vector").ok()
 }
 
-/// What a machine makes of a signature that has any length: only 64 bytes reach the check (verify::dsse).
+/// What a machine makes of a signature that has any length: only 64 bytes reach the check (`verify::dsse`).
 fn accepted(key: Option<&PublicKey>, message: &str, signature: &str) -> bool {
     let Ok(signature) = bytes(signature).try_into() else { return false };
     key.is_some_and(|key| key.verifies(&bytes(message), &signature))

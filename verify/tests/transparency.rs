@@ -163,8 +163,9 @@ fn trust_with(transparency: Value) -> Vec<u8> {
 fn a_trust_file_with_a_policy_that_proves_nothing_is_refused() {
     let (log, weak, other) = (public(50), format!("01{}", "00".repeat(31)), public(51));
     let wanted = "a Sigsum policy of at most 8192 bytes with at least one log and keys that are no weak ones";
-    let groups: String = (1..=30).map(|n| format!("group g{n} 1 g{} w\n", n - 1)).collect();
-    let doubling: String = (2..=30).map(|n| format!("group g{n} 1 g{} g{}\n", n - 1, n - 2)).collect();
+    let groups: Vec<String> = (1..=30).map(|n| format!("group g{n} 1 g{} w\n", n - 1)).collect();
+    let doubling: Vec<String> = (2..=30).map(|n| format!("group g{n} 1 g{} g{}\n", n - 1, n - 2)).collect();
+    let (groups, doubling) = (groups.concat(), doubling.concat());
     let policy = |text: &str| json!({"sigsum_policy": text, "submitters": [public(SUBMITTER)]});
     assert!(
         Trust::parse(&trust_with(policy(&format!(

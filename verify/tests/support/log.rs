@@ -1,12 +1,14 @@
 //! A transparency log and its witnesses, for tests. It writes what Sigsum's `log.md` and `sigsum-proof.md` say, from
 //! RFC 6962's recursive definitions, so that it has no line in common with what checks it.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
 use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 
 /// A log that keeps its leaves in memory.
-pub struct Log {
+pub(crate) struct Log {
     key: SigningKey,
     witnesses: Vec<SigningKey>,
     leaves: Vec<Leaf>,
@@ -20,13 +22,13 @@ struct Leaf {
 
 impl Log {
     /// An empty log, whose keys follow from `seed`; `witnesses` cosign.
-    pub fn new(seed: u8, witnesses: u8) -> Self {
+    pub(crate) fn new(seed: u8, witnesses: u8) -> Self {
         let witnesses = (1..=witnesses).map(|n| SigningKey::from_bytes(&[seed.wrapping_add(n); 32])).collect();
         Self { key: SigningKey::from_bytes(&[seed; 32]), witnesses, leaves: Vec::new() }
     }
 
     /// The text of a Sigsum policy: this log, and `quorum` of its witnesses (`none` for 0).
-    pub fn policy(&self, quorum: usize) -> String {
+    pub(crate) fn policy(&self, quorum: usize) -> String {
         use std::fmt::Write;
         let mut text = format!("log {}\n", hex(self.key.verifying_key().as_bytes()));
         let names: Vec<String> = (1..=self.witnesses.len()).map(|n| format!("w{n}")).collect();
@@ -40,7 +42,7 @@ impl Log {
     }
 
     /// Logs `bytes` as `sigsum-submit` logs a file, and returns the leaf's index.
-    pub fn submit(&mut self, submitter: &SigningKey, bytes: &[u8]) -> usize {
+    pub(crate) fn submit(&mut self, submitter: &SigningKey, bytes: &[u8]) -> usize {
         let checksum = sha256(&[&sha256(&[bytes])]);
         let signature = submitter.sign(&[b"sigsum.org/v1/tree-leaf\0".as_slice(), &checksum].concat()).to_bytes();
         self.leaves.push(Leaf { checksum, signature, submitter: sha256(&[submitter.verifying_key().as_bytes()]) });
@@ -48,7 +50,7 @@ impl Log {
     }
 
     /// The proof of a leaf in the tree of now, cosigned by the first `cosigners` witnesses.
-    pub fn proof(&self, index: usize, cosigners: usize) -> String {
+    pub(crate) fn proof(&self, index: usize, cosigners: usize) -> String {
         use std::fmt::Write;
         let hashes: Vec<[u8; 32]> = self.leaves.iter().map(Leaf::hash).collect();
         let (leaf, root, id) = (&self.leaves[index], root(&hashes), sha256(&[self.key.verifying_key().as_bytes()]));

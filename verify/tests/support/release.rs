@@ -1,32 +1,34 @@
 //! Keys, trust files and releases for tests, made from nothing but the formats.
 
+#![allow(dead_code, reason = "every test takes what it needs")]
+
 use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// A time (seconds since 1970) at which [`manifest`] is valid.
-pub const NOW: u64 = 1_800_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000;
 /// The payload type of a manifest.
-pub const MANIFEST_TYPE: &str = "application/vnd.phase.boot.manifest.v1+json";
+pub(crate) const MANIFEST_TYPE: &str = "application/vnd.phase.boot.manifest.v1+json";
 
 /// The private key with number `n`: 1 signs releases, 9 trust files.
-pub fn key(n: u8) -> SigningKey {
+pub(crate) fn key(n: u8) -> SigningKey {
     SigningKey::from_bytes(&[n; 32])
 }
 
 /// The raw public half of [`key`] in hex.
-pub fn public(n: u8) -> String {
+pub(crate) fn public(n: u8) -> String {
     HEXLOWER.encode(key(n).verifying_key().as_bytes())
 }
 
 /// The id of [`key`].
-pub fn id(n: u8) -> String {
+pub(crate) fn id(n: u8) -> String {
     HEXLOWER.encode(&Sha256::digest(key(n).verifying_key().as_bytes()))
 }
 
 /// A trust file: channel `demo`, epoch 1, versions from 3 on.
-pub fn trust() -> Value {
+pub(crate) fn trust() -> Value {
     json!({
         "schema": "phase.trust/1", "channel": "demo", "epoch": 1, "built": "2026-11-20T12:00:00Z", "minimum_version": 3,
         "roles": {
@@ -38,19 +40,22 @@ pub fn trust() -> Value {
 }
 
 /// The manifest of docs/formats.md.
-pub fn manifest() -> Value {
+pub(crate) fn manifest() -> Value {
     json!({
         "schema": "phase.boot/1", "channel": "demo", "arch": "x86_64", "version": 7, "min_epoch": 1,
         "issued": "2026-11-20T12:00:00Z", "expires": "2027-11-20T12:00:00Z",
         "cmdline": "console=ttyS0 quiet", "init": "/sbin/init", "handoff": ["kexec", "direct"],
         "kernel": {"name": "vmlinuz", "size": 8_000_000, "sha256": "11".repeat(32), "init_size": 45_000_000},
         "initramfs": {"name": "initramfs.zst", "size": 900_000, "sha256": "22".repeat(32), "unpacked_size": 2_500_000},
-        "rootfs": {"name": "rootfs.squashfs", "size": 60_000_000, "sha256": "33".repeat(32)},
+        "rootfs": {
+            "name": "rootfs.squashfs", "size": 60_000_000, "sha256": "33".repeat(32),
+            "chunk_size": 1_048_576, "chunks": {"list_sha256": "44".repeat(32)},
+        },
     })
 }
 
 /// `payload` in an envelope, signed by `keys`.
-pub fn envelope(payload_type: &str, payload: &[u8], keys: &[u8]) -> Vec<u8> {
+pub(crate) fn envelope(payload_type: &str, payload: &[u8], keys: &[u8]) -> Vec<u8> {
     let encoding =
         [format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).as_bytes(), payload].concat();
     let signatures: Vec<Value> = keys
