@@ -1,9 +1,9 @@
-//! Gathers the envelopes of all origins at once.
+//! Gathers what all origins have at once: envelopes of releases, and those of trust files that follow the one in force.
 //!
 //! What comes back is a list of candidates and a list of failures, one entry per place that was asked, never later than the
 //! deadline. Nothing here ranks anything: the newest *verified* version wins, and that is decided elsewhere.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Instant;
 
@@ -12,6 +12,17 @@ use crate::{FetchError, Limits, Origin};
 /// Stack of a thread that asks: a request needs little, and a machine may have little.
 const STACK_BYTES: usize = 256 << 10;
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The channel of the release.
+    pub channel: &'a str,
+    /// Its architecture.
+    pub arch: &'a str,
+    /// The epoch of the trust file in force: later ones are asked for.
+    pub epoch: u64,
+}
+
 /// An envelope that somebody sent. Untrusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
@@ -19,6 +30,8 @@ pub struct Candidate {
     pub source: String,
     /// The bytes, as they came.
     pub envelope: Vec<u8>,
+    /// The proof that stood beside it, if it was asked for and came.
+    pub proof: Option<Vec<u8>>,
 }
 
 /// What came of asking everybody.
@@ -26,46 +39,130 @@ pub struct Candidate {
 pub struct Gathered {
     /// In the order in which they arrived.
     pub candidates: Vec<Candidate>,
+    /// Envelopes of trust files, and where they came from; those of one place in the order of their epochs.
+    pub rotations: Vec<(String, Vec<u8>)>,
     /// The places that gave nothing, and why.
     pub failures: Vec<(String, FetchError)>,
 }
 
-/// One place to ask: what people call it, and the question. Other kinds of sources become other questions.
-struct Inquiry {
+/// One place to ask: what people call it, and the question, whose answers go to the sender. Other kinds of sources become
+/// other questions.
+struct Inquiry<T> {
     source: String,
-    ask: Box<dyn FnOnce() -> Result<Vec<u8>, FetchError> + Send>,
+    /// What is waited for, in words.
+    wanted: &'static str,
+    ask: Box<dyn FnOnce(&mut dyn FnMut(T)) -> Result<(), FetchError> + Send>,
 }
 
-/// Asks all origins for the envelope of `channel` and `arch` at once; returns when all have answered or at `deadline`.
+/// What came back to one of the inquiries.
+enum Answer<T> {
+    Came(usize, T),
+    Done(usize, Result<(), FetchError>),
+}
+
+/// What an origin has.
+enum Document {
+    Release(Vec<u8>),
+    Rotation(Vec<u8>),
+}
+
+/// Asks all origins at once for the envelope of a channel, and for trust files after that of an epoch; returns when all
+/// have answered or at `deadline`.
 ///
-/// An origin that has not answered by then is a failure of kind `timeout`. At most [`Limits::origins`] are asked.
-pub fn gather(origins: &[Origin], channel: &str, arch: &str, deadline: Instant) -> Gathered {
+/// An origin that has not answered by then is a failure of kind `timeout`. That it has no further trust file is none. At most
+/// [`Limits::origins`] are asked.
+pub fn gather(origins: &[Origin], request: &Request<'_>, deadline: Instant) -> Gathered {
     let most = Limits::default().origins;
-    let inquiries = origins.iter().take(most).map(|origin| {
-        let (origin, channel, arch) = (origin.clone(), channel.to_owned(), arch.to_owned());
-        Inquiry { source: origin.to_string(), ask: Box::new(move || origin.envelope(&channel, &arch, deadline)) }
+    let Request { channel, arch, epoch } = *request;
+    let (channel, arch) = (channel.to_owned(), arch.to_owned());
+    let inquiries = origins.iter().take(most).flat_map(|origin| {
+        let (release, rotation) = (origin.clone(), origin.clone());
+        let (channel, arch) = (channel.clone(), arch.clone());
+        let envelope = Inquiry::new(origin, "the envelope", move |came| {
+            release.envelope(&channel, &arch, deadline).map(|envelope| came(Document::Release(envelope)))
+        });
+        let rotations = Inquiry::new(origin, "its trust files", move |came| {
+            follow(&rotation, epoch, deadline, &mut |envelope| came(Document::Rotation(envelope)))
+        });
+        [envelope, rotations]
     });
-    collect(inquiries, deadline)
+    let mut gathered = Gathered::default();
+    let failures = collect(inquiries, deadline, |source, document| match document {
+        Document::Release(envelope) => {
+            gathered.candidates.push(Candidate { source: source.to_owned(), envelope, proof: None });
+        }
+        Document::Rotation(envelope) => gathered.rotations.push((source.to_owned(), envelope)),
+    });
+    for (source, error) in failures {
+        // A place that is away is away for both questions.
+        if !gathered.failures.iter().any(|(named, _)| *named == source) {
+            gathered.failures.push((source, error));
+        }
+    }
+    gathered
 }
 
-/// Runs each inquiry on its own thread and collects the answers until `deadline`.
+/// Asks the origins of the candidates for the proofs that stand beside their envelopes, at once; says which failed.
+pub fn prove(
+    candidates: &mut [Candidate],
+    origins: &[Origin],
+    (channel, arch): (&str, &str),
+    deadline: Instant,
+) -> Vec<(String, FetchError)> {
+    let inquiries =
+        origins.iter().filter(|origin| candidates.iter().any(|it| it.source == origin.base())).map(|origin| {
+            let (asked, channel, arch) = (origin.clone(), channel.to_owned(), arch.to_owned());
+            Inquiry::new(origin, "the proof", move |came| asked.proof(&channel, &arch, deadline).map(came))
+        });
+    let inquiries: Vec<_> = inquiries.collect();
+    collect(inquiries.into_iter(), deadline, |source, proof| {
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.source == source) {
+            candidate.proof = Some(proof.clone());
+        }
+    })
+}
+
+/// Asks for one trust file after the other until there is no next one.
+fn follow(origin: &Origin, epoch: u64, deadline: Instant, came: &mut dyn FnMut(Vec<u8>)) -> Result<(), FetchError> {
+    for next in (epoch..).skip(1).take(Limits::default().rotations) {
+        match origin.trust(next, deadline) {
+            Ok(envelope) => came(envelope),
+            Err(FetchError::Status { code: 404 | 410, .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl<T> Inquiry<T> {
+    fn new(
+        origin: &Origin,
+        wanted: &'static str,
+        ask: impl FnOnce(&mut dyn FnMut(T)) -> Result<(), FetchError> + Send + 'static,
+    ) -> Self {
+        Self { source: origin.to_string(), wanted, ask: Box::new(ask) }
+    }
+}
+
+/// Runs each inquiry on its own thread, gives what comes to `take` with its source until `deadline`, and says which failed.
 ///
 /// A thread that is late is left behind: it has the same deadline for its sockets, so it ends by itself soon after.
-fn collect(inquiries: impl Iterator<Item = Inquiry>, deadline: Instant) -> Gathered {
-    let mut gathered = Gathered::default();
+fn collect<T: Send + 'static>(
+    inquiries: impl Iterator<Item = Inquiry<T>>,
+    deadline: Instant,
+    mut take: impl FnMut(&str, T),
+) -> Vec<(String, FetchError)> {
+    let mut failures = Vec::new();
     let (answers, arrivals) = mpsc::channel();
-    let mut waiting: Vec<Option<String>> = Vec::new();
-    for Inquiry { source, ask } in inquiries {
+    let mut waiting: Vec<Option<(String, &'static str)>> = Vec::new();
+    for Inquiry { source, wanted, ask } in inquiries {
         let (index, answers) = (waiting.len(), answers.clone());
-        let run = move || {
-            // Nobody listens after the deadline; the answer is then of no use.
-            let _ = answers.send((index, ask()));
-        };
+        let run = move || answer(index, ask, &answers);
         match thread::Builder::new().name("origin".to_owned()).stack_size(STACK_BYTES).spawn(run) {
-            Ok(_) => waiting.push(Some(source)),
+            Ok(_) => waiting.push(Some((source, wanted))),
             Err(error) => {
                 waiting.push(None);
-                gathered.failures.push((source.clone(), FetchError::Unreachable { url: source, source: error }));
+                failures.push((source.clone(), FetchError::Unreachable { url: source, source: error }));
             }
         }
     }
@@ -73,67 +170,35 @@ fn collect(inquiries: impl Iterator<Item = Inquiry>, deadline: Instant) -> Gathe
     drop(answers);
 
     let left = || deadline.saturating_duration_since(Instant::now());
-    while let Ok((index, answer)) = arrivals.recv_timeout(left()) {
-        let Some(source) = waiting.get_mut(index).and_then(Option::take) else { continue };
+    while let Ok(answer) = arrivals.recv_timeout(left()) {
         match answer {
-            Ok(envelope) => gathered.candidates.push(Candidate { source, envelope }),
-            Err(error) => gathered.failures.push((source, error)),
+            Answer::Came(index, document) => {
+                if let Some(Some((source, _))) = waiting.get(index) {
+                    take(source, document);
+                }
+            }
+            Answer::Done(index, result) => {
+                let source = waiting.get_mut(index).and_then(Option::take);
+                if let (Some((source, _)), Err(error)) = (source, result) {
+                    failures.push((source, error));
+                }
+            }
         }
     }
-    for source in waiting.into_iter().flatten() {
-        let error = FetchError::Timeout { url: source.clone(), phase: "the envelope" };
-        gathered.failures.push((source, error));
-    }
-    gathered
+    let late = waiting.into_iter().flatten();
+    failures.extend(late.map(|(url, phase)| (url.clone(), FetchError::Timeout { url, phase })));
+    failures
+}
+
+/// Puts the question. Nobody listens after the deadline; what comes then is of no use.
+fn answer<T>(
+    index: usize,
+    ask: Box<dyn FnOnce(&mut dyn FnMut(T)) -> Result<(), FetchError> + Send>,
+    answers: &Sender<Answer<T>>,
+) {
+    let result = ask(&mut |document| _ = answers.send(Answer::Came(index, document)));
+    _ = answers.send(Answer::Done(index, result));
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::hostile::{reply, serve};
-
-    fn origin(replies: Vec<Vec<u8>>) -> Origin {
-        Origin::parse(&format!("http://{}", serve(replies).0)).unwrap()
-    }
-
-    #[test]
-    fn everybody_is_asked_and_accounted_for() {
-        let here = origin(vec![reply("200 OK", "Content-Length: 2\r\n", b"{}")]);
-        let lost = origin(vec![reply("404 Not Found", "Content-Length: 0\r\n", b"")]);
-        let away = Origin::parse("http://127.0.0.1:1").unwrap();
-        let begin = Instant::now();
-        let gathered = gather(&[lost.clone(), here.clone(), away], "demo", "x86_64", begin + Duration::from_secs(20));
-        assert!(begin.elapsed() < Duration::from_secs(5), "waited although all had answered: {:?}", begin.elapsed());
-        assert_eq!(gathered.candidates, [Candidate { source: here.to_string(), envelope: b"{}".to_vec() }]);
-        let mut kinds: Vec<_> = gathered.failures.iter().map(|(_, error)| error.kind()).collect();
-        kinds.sort_unstable();
-        assert_eq!(kinds, ["status", "unreachable"]);
-    }
-
-    #[test]
-    fn the_deadline_ends_the_wait_and_keeps_what_came() {
-        let quick = origin(vec![reply("200 OK", "Content-Length: 2\r\n", b"{}")]);
-        let slow = origin(vec![reply("200 OK", "Content-Length: 2\r\n", b"HOLD")]);
-        let begin = Instant::now();
-        let gathered = gather(&[slow.clone(), quick], "demo", "x86_64", begin + Duration::from_millis(400));
-        assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
-        assert_eq!(gathered.candidates.len(), 1);
-        assert_eq!(gathered.failures.len(), 1);
-        assert_eq!((&*gathered.failures[0].0, gathered.failures[0].1.kind()), (slow.base(), "timeout"));
-    }
-
-    #[test]
-    fn no_origins_is_no_wait() {
-        let gathered = gather(&[], "demo", "x86_64", Instant::now() + Duration::from_mins(1));
-        assert!(gathered.candidates.is_empty() && gathered.failures.is_empty());
-    }
-
-    #[test]
-    fn a_long_list_is_cut() {
-        let away = Origin::parse("http://127.0.0.1:1").unwrap();
-        let gathered = gather(&vec![away; 20], "demo", "x86_64", Instant::now() + Duration::from_secs(20));
-        assert_eq!(gathered.failures.len(), Limits::default().origins);
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 //! without a limit ([`Limits`]), and that every failure names the place, the value seen and the value wanted.
 //!
 //! - [`origin`]: one static HTTP tree, its envelopes and blobs;
-//! - [`gather`](mod@gather): the envelopes of all origins, at once, until a deadline;
+//! - [`gather`](mod@gather): the envelopes of all origins, and the trust files that they have, at once, until a deadline;
 //! - [`dhcp`]: DHCPv4 messages and the client's decisions, without a socket.
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,7 @@ pub mod tls;
 
 pub use base::OriginError;
 pub use error::FetchError;
-pub use gather::{Candidate, Gathered, gather};
+pub use gather::{Candidate, Gathered, Request, gather, prove};
 pub use limits::Limits;
 pub use origin::{Origin, Sink};
 #[cfg(feature = "tls")]

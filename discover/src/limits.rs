@@ -11,6 +11,10 @@ pub struct Limits {
     pub origins: usize,
     /// Largest envelope, in bytes.
     pub envelope_bytes: u64,
+    /// Largest proof beside an envelope, in bytes.
+    pub proof_bytes: u64,
+    /// Trust files that one boot asks an origin for.
+    pub rotations: usize,
     /// Largest response header, in bytes.
     pub header_bytes: usize,
     /// Largest list of pinned TLS roots, in bytes.
@@ -33,6 +37,8 @@ impl Default for Limits {
             url_bytes: 2048,
             origins: 8,
             envelope_bytes: 1 << 20,
+            proof_bytes: 16 << 10,
+            rotations: 32,
             header_bytes: 16 << 10,
             roots_bytes: 64 << 10,
             redirects: 4,

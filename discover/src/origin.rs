@@ -1,6 +1,6 @@
 //! An origin: one published tree (docs/formats.md, "Published tree") on a static web server.
 //!
-//! An [`Origin`] asks for exactly two kinds of files and streams a blob into memory that its caller owns. It accepts
+//! An [`Origin`] asks for the files of that tree and no others, and streams a blob into memory that its caller owns. It accepts
 //! nothing that was not asked for: no content encoding, no other range, no byte more than the size that was given.
 
 use std::fmt;
@@ -84,19 +84,35 @@ impl Origin {
     /// [`Limits::envelope_bytes`].
     pub fn envelope(&self, channel: &str, arch: &str, deadline: Instant) -> Result<Vec<u8>, FetchError> {
         let url = format!("{}/{}/{}/manifest.dsse.json", self.base.url, component(channel)?, component(arch)?);
-        let limit = self.limits.envelope_bytes;
+        self.document(url, self.limits.envelope_bytes, deadline)
+    }
+
+    /// Fetches the proof that stands beside that envelope: `manifest.sigsum-proof`, at most [`Limits::proof_bytes`].
+    pub fn proof(&self, channel: &str, arch: &str, deadline: Instant) -> Result<Vec<u8>, FetchError> {
+        let url = format!("{}/{}/{}/manifest.sigsum-proof", self.base.url, component(channel)?, component(arch)?);
+        self.document(url, self.limits.proof_bytes, deadline)
+    }
+
+    /// Fetches the envelope of the trust file of an epoch: `<base>/trust/<epoch>.dsse.json`, at most
+    /// [`Limits::envelope_bytes`].
+    pub fn trust(&self, epoch: u64, deadline: Instant) -> Result<Vec<u8>, FetchError> {
+        self.document(format!("{}/trust/{epoch}.dsse.json", self.base.url), self.limits.envelope_bytes, deadline)
+    }
+
+    /// Fetches a small file whose size is not known.
+    fn document(&self, url: String, limit: u64, deadline: Instant) -> Result<Vec<u8>, FetchError> {
         let mut response = self.ask(&url, None, deadline, self.line())?;
         let offered = content_length(&response);
         if let Some(seen) = offered.filter(|&seen| seen > limit) {
             return Err(FetchError::Length { url, seen, wanted: limit });
         }
-        let mut envelope = Vec::new();
-        let outcome = response.body_mut().as_reader().take(limit + 1).read_to_end(&mut envelope);
-        let got = envelope.len() as u64;
+        let mut document = Vec::new();
+        let outcome = response.body_mut().as_reader().take(limit + 1).read_to_end(&mut document);
+        let got = document.len() as u64;
         match outcome {
             Err(error) => Err(body_error(&url, error, got, offered.unwrap_or(limit))),
             Ok(_) if got > limit => Err(FetchError::TooMuch { url, wanted: limit }),
-            Ok(_) => Ok(envelope),
+            Ok(_) => Ok(document),
         }
     }
 

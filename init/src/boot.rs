@@ -3,16 +3,18 @@
 
 mod error;
 mod handoff;
+mod memory;
 
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use discover::{Gathered, Origin};
-use verify::{Arch, Floors, Manifest, Newest, Now, Refusal, Rules, Verified};
+use discover::{Gathered, Origin, Request};
+use verify::{Arch, Manifest, Newest, Now, Refusal, Rules, Trust, Verified};
 
 pub use self::error::BootError;
+use self::memory::Believed;
 use crate::config::{self, Config};
 use crate::console::Console;
 use crate::download::Pulse;
@@ -21,6 +23,7 @@ use crate::modules;
 use crate::network::{self, Network};
 use crate::outcome::Outcome;
 use crate::quiet;
+use crate::store::Access;
 use crate::timeline::Timeline;
 
 /// How long envelopes are gathered.
@@ -41,8 +44,12 @@ pub struct StageOne<'a> {
 struct Chosen<'a> {
     release: Verified<Manifest>,
     sources: Vec<&'a Origin>,
+    /// The trust file that it was judged by.
+    trust: &'a Trust,
     now: Now,
     mode: Mode,
+    /// What this boot may do with the machine's store.
+    access: Access,
     connection: network::Connection,
 }
 
@@ -52,9 +59,13 @@ impl StageOne<'_> {
         let config = self.configuration()?;
         let drivers = self.drivers(&config)?;
         let mode = self.timeline.stage("mode", || mode::choose(config.parameters.mode), |mode| field("mode", mode))?;
+        let access = Access::of(mode);
+        let memory = self.remember(&config, access);
         let connection = self.network()?;
-        let found = self.discover(&config)?;
-        let chosen = self.newest(&config, found, mode, connection)?;
+        let mut found = self.discover(&config, memory.epoch())?;
+        let believed = self.believe(memory, &found, access)?;
+        self.prove(&config, &believed, &mut found);
+        let chosen = self.newest(&config, &believed, found, mode, connection)?;
         self.enter(&config, &chosen, &drivers)
     }
 
@@ -92,14 +103,15 @@ impl StageOne<'_> {
     }
 
     /// Asks every source, until all answered or the time is over.
-    fn discover<'a>(&self, config: &'a Config) -> Result<(&'a [Origin], Gathered), BootError> {
-        let channel = config.trust.channel.as_str();
+    fn discover(&self, config: &Config, epoch: u64) -> Result<Gathered, BootError> {
         let gather = || {
             if config.origins.is_empty() {
                 return Err(BootError::NoOrigin);
             }
             let deadline = Instant::now() + GATHERING;
-            let gathered = discover::gather(&config.origins, channel, Arch::COMPILED.as_str(), deadline);
+            let channel = config.trust.channel.as_str();
+            let request = Request { channel, arch: Arch::COMPILED.as_str(), epoch };
+            let gathered = discover::gather(&config.origins, &request, deadline);
             for (source, error) in &gathered.failures {
                 self.console.warn(format_args!("{source}: {error}"));
             }
@@ -110,30 +122,45 @@ impl StageOne<'_> {
             }
             Ok(gathered)
         };
-        let gathered = self.timeline.stage("discover", gather, |gathered| {
+        self.timeline.stage("discover", gather, |gathered| {
             vec![
                 ("candidates", gathered.candidates.len().to_string()),
                 ("failures", gathered.failures.len().to_string()),
             ]
-        })?;
-        Ok((&config.origins, gathered))
+        })
+    }
+
+    /// Asks for the proofs that releases were logged, if the trust file in force wants one of every release.
+    fn prove(&self, config: &Config, believed: &Believed, found: &mut Gathered) {
+        if believed.trust.policy.transparency.is_none() {
+            return;
+        }
+        let place = (believed.trust.channel.as_str(), Arch::COMPILED.as_str());
+        let deadline = Instant::now() + GATHERING;
+        for (source, error) in discover::prove(&mut found.candidates, &config.origins, place, deadline) {
+            self.console.warn(format_args!("{source}: {error}"));
+        }
     }
 
     /// Verifies all that was found; the newest verified release wins, whatever any source says of itself.
     fn newest<'a>(
         &self,
-        config: &Config,
-        (origins, gathered): (&'a [Origin], Gathered),
+        config: &'a Config,
+        believed: &'a Believed,
+        gathered: Gathered,
         mode: Mode,
         connection: network::Connection,
     ) -> Result<Chosen<'a>, BootError> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
-        let now = Now::decide(clock, config.trust.built, None);
+        let now = Now::decide(clock, believed.trust.built, believed.floors.issued);
         if !now.trusted {
             self.console.warn(format_args!("the machine's clock is not believed; it is taken to be {}", now.time));
         }
-        let candidates = gathered.candidates.into_iter().map(|candidate| (candidate.source, candidate.envelope.into()));
-        let rules = Rules { trust: &config.trust, arch: Arch::COMPILED, now, floors: Floors::default() };
+        let candidates = gathered
+            .candidates
+            .into_iter()
+            .map(|discover::Candidate { source, envelope, proof }| (source, verify::Candidate { envelope, proof }));
+        let rules = Rules { trust: &believed.trust, arch: Arch::COMPILED, now, floors: believed.floors };
         let verify = || {
             let newest = verify::verified::newest(candidates, &rules);
             newest.map_err(|lost| {
@@ -154,9 +181,17 @@ impl StageOne<'_> {
         let holders: Vec<&String> = std::iter::once(&newest.source).chain(same.map(|(source, _)| source)).collect();
         let sources = holders
             .iter()
-            .filter_map(|holder| origins.iter().find(|origin| origin.base() == holder.as_str()))
+            .filter_map(|holder| config.origins.iter().find(|origin| origin.base() == holder.as_str()))
             .collect();
-        Ok(Chosen { release: newest.release, sources, now, mode, connection })
+        Ok(Chosen {
+            release: newest.release,
+            sources,
+            trust: &believed.trust,
+            now,
+            mode,
+            access: Access::of(mode),
+            connection,
+        })
     }
 
     /// Says what was chosen, and what is odd about what was found.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use discover::{Origin, OriginError};
-use verify::{Fields, FormatError, Trust};
+use verify::{Fields, FormatError, Store, Trust};
 
 use crate::parameters::{MOST_ATTEMPTS, MOST_ORIGINS, OnFailure, Parameters};
 use crate::timeline::Kind;
@@ -30,6 +30,8 @@ pub struct Config {
     pub trust: Trust,
     /// Where to look, the command line's first.
     pub origins: Vec<Origin>,
+    /// Where this machine remembers what it acknowledged.
+    pub store: Store,
     /// What follows a failure.
     pub recovery: Recovery,
     /// The parameters of the command line.
@@ -108,6 +110,7 @@ struct File {
     origins: Vec<String>,
     on_failure: Option<OnFailure>,
     attempts: Option<u32>,
+    store: Store,
 }
 
 /// Which stage the initramfs below `root` is for.
@@ -144,7 +147,7 @@ pub fn read(root: &Path) -> Result<Config, ConfigError> {
     for given in &file.origins {
         origins.push(Origin::parse(given).map_err(ConfigError::Origin)?);
     }
-    Ok(Config { trust, origins, recovery, parameters, command_line, remarks })
+    Ok(Config { trust, origins, store: file.store, recovery, parameters, command_line, remarks })
 }
 
 /// config.json, if there is one.
@@ -165,9 +168,16 @@ fn parse(bytes: &[u8]) -> Result<File, FormatError> {
         attempts: fields
             .optional("attempts", |fields, name| fields.integer(name, 1..=u64::from(MOST_ATTEMPTS)))?
             .and_then(|attempts| u32::try_from(attempts).ok()),
+        store: fields.optional("state", store)?.unwrap_or_default(),
     };
     fields.finish()?;
     Ok(file)
+}
+
+fn store(fields: &mut Fields, name: &str) -> Result<Store, FormatError> {
+    let mut state = fields.object(name)?;
+    let store = Store::read(&mut state)?;
+    state.finish().map(|()| store)
 }
 
 fn recovery(parameters: &Parameters, file: &File, rescue_prompt: bool) -> Recovery {
@@ -238,6 +248,13 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_remembers_where_its_configuration_says_and_else_nowhere() {
+        assert_eq!(read(tree("", None).path()).unwrap().store, Store::None);
+        let config = r#"{"schema": "phase.config/1", "state": {"store": "tpm", "nv_index": 25165825}}"#;
+        assert_eq!(read(tree("", Some(config)).path()).unwrap().store, Store::Tpm { nv_index: 25_165_825 });
+    }
+
+    #[test]
     fn a_bad_origin_of_the_command_line_is_remarked_and_one_of_the_config_is_an_error() {
         let config = read(tree("phase.origin=ftp://a", None).path()).unwrap();
         assert!(config.remarks[0].starts_with("phase.origin= is ignored: "), "{:?}", config.remarks);
@@ -252,6 +269,8 @@ mod tests {
             (r#"{"schema": "phase.config/1", "attempts": 0}"#, "1 to 100"),
             (r#"{"schema": "phase.config/1", "on_failure": "give up"}"#, "retry, shell, reboot or poweroff"),
             (r#"{"schema": "phase.config/1", "trust": "/x"}"#, "trust"),
+            (r#"{"schema": "phase.config/1", "state": {"store": "file"}}"#, "disk, tpm or none"),
+            (r#"{"schema": "phase.config/1", "state": {"store": "tpm", "path": "/x"}}"#, "path"),
             ("", "config.json"),
         ] {
             let error = read(tree("", Some(config)).path()).unwrap_err().to_string();

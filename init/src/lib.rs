@@ -3,10 +3,11 @@
 //!
 //! [`supervisor`] is PID 1 itself; it starts a [`worker`] that runs the stage and decides with [`recover`] what follows a
 //! failure. A stage is a module named by a noun, and each takes what the one before it gives:
-//! [`mounts`], [`console`], [`config`], [`modules`], [`mode`], [`network`], (the crate `discover`), (the crate `verify`),
+//! [`mounts`], [`console`], [`config`], [`modules`], [`mode`], [`store`], [`network`], (the crate `discover`), (the crate `verify`),
 //! [`fit`], [`download`], [`compose`], [`quiet`], [`kexec`]; and in stage two [`modules`], [`record`], [`overlay`],
-//! [`switch_root`].
+//! [`switch_root`]. The release that was booted says with [`acknowledge`] that it is healthy.
 
+pub mod acknowledge;
 pub mod boot;
 pub mod cmdline;
 pub mod compose;
@@ -30,6 +31,7 @@ pub mod record;
 pub mod recover;
 pub mod rescue;
 pub mod root;
+pub mod store;
 pub mod supervisor;
 pub mod switch_root;
 pub mod sys;

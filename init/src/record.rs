@@ -3,17 +3,22 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use verify::{PartUuid, Store, Timestamp};
 
+use crate::acknowledge;
 use crate::config::Recovery;
 use crate::network::Connection;
 use crate::parameters::Parameters;
+use crate::store::Access;
 use crate::timeline::{Kind, StageTiming};
 
 /// Schema of the hand-off.
 pub const HANDOFF_SCHEMA: &str = "phase.handoff/1";
 /// Schema of the receipt.
 pub const RECEIPT_SCHEMA: &str = "phase.receipt/1";
-/// Where the receipt stands; /run moves into the final system.
+/// Where the release finds what is for it; /run moves into the final system.
+pub const RUN: &str = "/run/phase";
+/// The receipt.
 pub const RECEIPT: &str = "/run/phase/receipt.json";
 /// Largest hand-off in bytes; room for it is laid out before the download.
 pub const LARGEST_HANDOFF: u32 = 64 << 10;
@@ -26,6 +31,43 @@ pub struct Clock {
     pub now: u64,
     /// Whether the machine's clock was within reason.
     pub trusted: bool,
+}
+
+/// The store, for the acknowledgement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "store", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Memory {
+    /// A partition.
+    Disk {
+        /// Its unique GUID.
+        partuuid: PartUuid,
+        /// What this boot may do with it.
+        access: Access,
+    },
+    /// An NV index of the TPM.
+    Tpm {
+        /// The index.
+        nv_index: u32,
+        /// What this boot may do with it.
+        access: Access,
+    },
+}
+
+impl Memory {
+    /// A configured store; nothing, if there is none.
+    pub fn of(store: &Store, access: Access) -> Option<Self> {
+        match store {
+            Store::None => None,
+            Store::Disk { partuuid } => Some(Self::Disk { partuuid: partuuid.clone(), access }),
+            Store::Tpm { nv_index } => Some(Self::Tpm { nv_index: *nv_index, access }),
+        }
+    }
+
+    fn access(&self) -> Access {
+        match self {
+            Self::Disk { access, .. } | Self::Tpm { access, .. } => *access,
+        }
+    }
 }
 
 /// The hand-off. It is made from a verified manifest, and stands in an initramfs that nobody else could write.
@@ -44,6 +86,15 @@ pub struct Handoff {
     pub version: u64,
     /// Keys that signed it and count.
     pub key_ids: Vec<String>,
+    /// Epoch of the trust file in force.
+    pub epoch: u64,
+    /// Its `floor_epoch`.
+    pub floor_epoch: u64,
+    /// When the release was issued.
+    pub issued: Timestamp,
+    /// Where an acknowledgement goes, if the machine has a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Memory>,
     /// The release's init.
     pub init: String,
     /// Size of the squashfs in bytes.
@@ -61,6 +112,7 @@ pub struct Handoff {
     /// The time.
     pub clock: Clock,
     /// The network that carried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Connection>,
     /// Consoles of stage one.
     pub consoles: Vec<String>,
@@ -168,8 +220,25 @@ impl Handoff {
         Ok(serde_json::from_value(fields.into())?)
     }
 
+    /// Whether the release may acknowledge, and there is a place for it.
+    fn takes_acknowledgement(&self) -> bool {
+        self.state.as_ref().is_some_and(|memory| memory.access() == Access::ReadWrite)
+    }
+
+    /// Gives the release what is for it, in the directory `run` (normally [`RUN`]): the receipt, and the program that
+    /// acknowledges, if there is something to raise.
+    pub fn give_to_release(&self, run: &Path, root_timings: &[StageTiming]) -> Result<(), RecordError> {
+        self.write_receipt(&run.join("receipt.json"), root_timings)?;
+        if !self.takes_acknowledgement() {
+            return Ok(());
+        }
+        let path = run.join(acknowledge::NAME);
+        acknowledge::place(Path::new("/proc/self/exe"), &path)
+            .map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })
+    }
+
     /// Writes the receipt: the hand-off and the stages that came after it. `path` is replaced as a whole.
-    pub fn write_receipt(&self, path: &Path, root_timings: &[StageTiming]) -> Result<(), RecordError> {
+    fn write_receipt(&self, path: &Path, root_timings: &[StageTiming]) -> Result<(), RecordError> {
         let handoff = Self { schema: RECEIPT_SCHEMA.to_owned(), ..self.clone() };
         let mut json = serde_json::to_vec_pretty(&Receipt { handoff: &handoff, root_timings })?;
         json.push(b'\n');
@@ -190,6 +259,10 @@ mod tests {
             arch: "x86_64".into(),
             version: 7,
             key_ids: vec!["cd".repeat(32)],
+            epoch: 2,
+            floor_epoch: 1,
+            issued: "2026-11-20T12:00:00Z".parse().unwrap(),
+            state: Some(Memory::Tpm { nv_index: 0x0180_0000, access: Access::ReadWrite }),
             init: "/sbin/init".into(),
             rootfs_size: 5,
             rootfs_sha256: "ef".repeat(32),
@@ -243,12 +316,32 @@ mod tests {
     }
 
     #[test]
+    fn only_a_store_that_may_be_written_brings_the_program_that_acknowledges() {
+        let disk = Store::Disk { partuuid: "0b7b5b4e-9a1c-4d7e-8f00-112233445566".parse().unwrap() };
+        for (store, access, takes) in [
+            (&disk, Access::ReadWrite, true),
+            (&disk, Access::ReadOnly, false),
+            (&Store::Tpm { nv_index: 0x0180_0000 }, Access::ReadWrite, true),
+            (&Store::None, Access::ReadWrite, false),
+        ] {
+            let handoff = Handoff { state: Memory::of(store, access), ..handoff() };
+            let run = tempfile::tempdir().unwrap();
+            handoff.give_to_release(run.path(), &[]).unwrap();
+            assert_eq!(run.path().join("acknowledge").exists(), takes, "{store:?}");
+            assert_eq!(Handoff::parse(&handoff.to_json().unwrap()).unwrap(), handoff);
+        }
+        let json = String::from_utf8(handoff().to_json().unwrap()).unwrap();
+        assert!(json.contains(r#""state":{"store":"tpm","nv_index":25165824,"access":"read-write"}"#), "{json}");
+    }
+
+    #[test]
     fn the_receipt_has_the_stages_of_both() {
         let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("receipt.json");
         let root_timings = [StageTiming { stage: "root".into(), begin_us: 3, end_us: 4 }];
-        handoff().write_receipt(&path, &root_timings).unwrap();
-        let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        handoff().give_to_release(root.path(), &root_timings).unwrap();
+        let receipt = std::fs::read(root.path().join("receipt.json")).unwrap();
+        let receipt: serde_json::Value = serde_json::from_slice(&receipt).unwrap();
+        assert!(root.path().join("acknowledge").exists());
         assert_eq!(receipt["schema"], RECEIPT_SCHEMA);
         assert_eq!(receipt["version"], 7);
         assert_eq!(receipt["timings"][0]["stage"], "mounts");

@@ -6,7 +6,7 @@ use crate::config::{self, ConfigError};
 use crate::modules::{self, ModuleError};
 use crate::outcome::{Failure, Outcome};
 use crate::overlay::{self, RootError};
-use crate::record::{Handoff, RECEIPT, RecordError};
+use crate::record::{Handoff, RUN, RecordError};
 use crate::timeline::{Kind, Timeline};
 
 /// Why the root could not be put together.
@@ -53,7 +53,7 @@ pub fn run(timeline: &Timeline<'_>) -> Result<Outcome, StageTwoError> {
     let handoff = timeline.stage("handoff-read", || Handoff::read(here), |_| Vec::new())?;
     let assemble = || overlay::from_path(&here.join("phase/rootfs.squashfs"), &handoff.init);
     let root = timeline.stage("root", assemble, |_| vec![("upper", "tmpfs".to_owned())])?;
-    let write = || handoff.write_receipt(Path::new(RECEIPT), &timeline.finished());
+    let write = || handoff.give_to_release(Path::new(RUN), &timeline.finished());
     timeline.stage("receipt", write, |()| Vec::new())?;
     Ok(Outcome::Switch { root: root.path.display().to_string(), init: root.init, command_line: None })
 }

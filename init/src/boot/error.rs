@@ -11,6 +11,7 @@ use crate::network;
 use crate::outcome::Failure;
 use crate::overlay::RootError;
 use crate::record::RecordError;
+use crate::store::StoreError;
 use crate::timeline::Kind;
 
 /// Why an attempt ended.
@@ -36,6 +37,11 @@ pub enum BootError {
     /// No envelope.
     #[error("no release was found: {0}")]
     NotFound(String, &'static str),
+    /// The store, if the policy does not let the machine boot without it.
+    #[error(
+        "what this machine remembers cannot be read, and the trust file's policy (state: refuse) does not let it boot without: {0}"
+    )]
+    State(StoreError),
     /// No release to believe.
     #[error("none of the releases found can be trusted: {0}")]
     Untrusted(String, &'static str),
@@ -71,6 +77,7 @@ impl Kind for BootError {
             Self::Network(_) => "network",
             Self::NoOrigin => "no-origin",
             Self::NotFound(_, kind) | Self::Untrusted(_, kind) => kind,
+            Self::State(error) => error.kind(),
             Self::NoWay(_) => "no-handoff",
             Self::Fit(error) => error.kind(),
             Self::Download(error) => error.kind(),

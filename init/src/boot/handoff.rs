@@ -17,7 +17,7 @@ use crate::outcome::Outcome;
 use crate::overlay;
 use crate::progress::Mib;
 use crate::quiet;
-use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, RECEIPT};
+use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, Memory, RUN};
 
 impl StageOne<'_> {
     /// Takes the first hand-off of the manifest's list that works. Returns what PID 1 has to do, unless it jumped.
@@ -125,7 +125,7 @@ impl StageOne<'_> {
         let assemble = || overlay::from_file(&squashfs, offset, rootfs.size, &chosen.release.init);
         let root = self.timeline.stage("root", assemble, |_| field("upper", &"tmpfs"))?;
         let handoff = self.handoff(Way::Direct, chosen, rootfs, config);
-        let write = || handoff.write_receipt(Path::new(RECEIPT), &[]);
+        let write = || handoff.give_to_release(Path::new(RUN), &[]);
         self.timeline.stage("receipt", write, |()| Vec::new())?;
         let command_line = kexec::command_line(&chosen.release.cmdline, &config.command_line)?;
         self.timeline.last("handoff", &[("kind", "direct")]);
@@ -172,13 +172,17 @@ impl StageOne<'_> {
             arch: release.arch.as_str().to_owned(),
             version: release.version,
             key_ids: release.key_ids().iter().map(ToString::to_string).collect(),
+            epoch: chosen.trust.epoch,
+            floor_epoch: chosen.trust.floor_epoch,
+            issued: release.issued,
+            state: Memory::of(&config.store, chosen.access),
             init: release.init.clone(),
             rootfs_size: rootfs.size,
             rootfs_sha256: rootfs.sha256.to_string(),
             handoff: way.as_str().to_owned(),
             mode: chosen.mode.to_string(),
             source: chosen.sources.first().map_or_else(String::new, |origin| origin.base().to_owned()),
-            rescue_prompt: config.recovery.rescue_prompt,
+            rescue_prompt: chosen.trust.policy.rescue_prompt,
             clock: Clock { now: chosen.now.time.unix(), trusted: chosen.now.trusted },
             network: Some(chosen.connection.clone()),
             consoles: self.console.names().into_iter().map(str::to_owned).collect(),

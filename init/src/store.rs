@@ -1,0 +1,213 @@
+//! Where this machine remembers what it has acknowledged (docs/formats.md, "State"): a file on its own partition, an NV
+//! index of its TPM, or nowhere.
+//!
+//! What a store says is checked by `verify` and can only ever demand more of a release. That it is not there, or is damaged,
+//! is an error like any other; what follows from it, the trust file's policy decides ([`verify::state::decide`]). Nothing
+//! here raises a floor but [`crate::acknowledge`].
+
+mod disk;
+pub mod gpt;
+mod partition;
+pub mod tpm;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use verify::{State, StateError, Store};
+
+use self::disk::Disk;
+use self::partition::NoPartition;
+use self::tpm::Tpm;
+use crate::mode::Mode;
+use crate::timeline::Kind;
+
+/// What may be done with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Not one byte of it changes.
+    ReadOnly,
+    /// It is written when there is something to remember.
+    ReadWrite,
+}
+
+impl Access {
+    /// What the promises of a mode leave.
+    pub fn of(mode: Mode) -> Self {
+        match mode {
+            Mode::Internet | Mode::Local => Self::ReadWrite,
+            Mode::Private => Self::ReadOnly,
+        }
+    }
+}
+
+/// A store that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Its partition is not there, or there twice.
+    #[error(transparent)]
+    NoPartition(#[from] NoPartition),
+    /// Its partition cannot be read.
+    #[error("cannot read {}: {source}", device.display())]
+    Device {
+        /// The device file.
+        device: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its partition has another file system, or none.
+    #[error("{} has no file system that a state can be kept on; wanted ext4 or vfat (mkfs.ext4 makes one)", device.display())]
+    FileSystem {
+        /// The device file.
+        device: PathBuf,
+    },
+    /// The file system cannot be mounted.
+    #[error("cannot mount the {file_system} of {}: {}", device.display(), mount_meaning(*.errno))]
+    Mount {
+        /// `ext4` or `vfat`.
+        file_system: &'static str,
+        /// The device file.
+        device: PathBuf,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// A file on it.
+    #[error("cannot {what} {name} on {}: {errno}", device.display())]
+    File {
+        /// `read` or `write`.
+        what: &'static str,
+        /// The file, from the top of the file system on.
+        name: String,
+        /// The device file.
+        device: PathBuf,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// It was opened to be read only.
+    #[error("the store was opened to be read only; nothing was written")]
+    ReadOnly,
+    /// No TPM.
+    #[error(
+        "there is no TPM: /dev/tpmrm0: {errno} (after {waited} s); is it switched on in the firmware, is its driver in the boot initramfs (--modules tpm)?"
+    )]
+    NoTpm {
+        /// The kernel's answer.
+        errno: Errno,
+        /// Seconds.
+        waited: u64,
+    },
+    /// The TPM's driver.
+    #[error("the TPM cannot be talked to: {errno}")]
+    TpmDevice {
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// The TPM refused.
+    #[error("NV index {index:#010x}: {refused}")]
+    Tpm {
+        /// The index.
+        index: u32,
+        /// Its answer.
+        refused: tpm::codec::Refused,
+    },
+    /// What it holds is no state.
+    #[error("the state is damaged: {0}; docs/freshness.md says how to start it again")]
+    Damaged(#[from] StateError),
+    /// A state cannot be written as JSON.
+    #[error("the state cannot be written down: {0}")]
+    Form(#[from] serde_json::Error),
+}
+
+impl Kind for StoreError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NoPartition(_) | Self::NoTpm { .. } => "state-missing",
+            Self::Damaged(_) => "state-damaged",
+            _ => "state-unusable",
+        }
+    }
+}
+
+fn mount_meaning(errno: Errno) -> String {
+    let meaning = match errno {
+        Errno::NODEV => "this kernel does not know it; its module is missing in the initramfs: --modules disk",
+        Errno::INVAL | Errno::UCLEAN | Errno::IO => "it is damaged; fsck repairs it, mkfs makes a new one",
+        Errno::BUSY => "it is mounted read-only somewhere; mount it writable or not at all",
+        Errno::ROFS | Errno::ACCESS => "the disk cannot be written",
+        Errno::NOSYS => "this kernel is older than Linux 5.2",
+        _ => "see the kernel log",
+    };
+    format!("{errno} ({meaning})")
+}
+
+/// How a store is opened.
+pub struct Opening<'a> {
+    /// The machine: `/`, but for tests.
+    pub root: &'a Path,
+    /// What may be done with it.
+    pub access: Access,
+    /// How long its device is waited for.
+    pub patience: Duration,
+    /// Loads a module by name, if it is there; a kernel with udev needs none.
+    pub load: &'a dyn Fn(&str),
+}
+
+/// An open store.
+#[derive(Debug)]
+pub enum Opened {
+    /// On a partition.
+    Disk(Disk),
+    /// In the TPM.
+    Tpm(Tpm),
+}
+
+impl Opening<'_> {
+    /// Opens a store; nothing, if the machine has none.
+    pub fn open(&self, store: &Store) -> Result<Option<Opened>, StoreError> {
+        match store {
+            Store::None => Ok(None),
+            Store::Disk { partuuid } => {
+                let device = partition::find(self.root, partuuid, self.patience)?;
+                Disk::open(device, self.access, self.load).map(|disk| Some(Opened::Disk(disk)))
+            }
+            Store::Tpm { nv_index } => Tpm::open(self.root, *nv_index, self.patience).map(|tpm| Some(Opened::Tpm(tpm))),
+        }
+    }
+}
+
+impl Opened {
+    /// What it remembers, if anything was ever acknowledged.
+    pub fn state(&self) -> Result<Option<State>, StoreError> {
+        match self {
+            Self::Disk(disk) => disk.state(),
+            Self::Tpm(tpm) => tpm.state(),
+        }
+    }
+
+    /// The envelopes of trust files that were followed before, from the one of `epoch` on. An NV index has no room for them.
+    pub fn chain(&self, epoch: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        match self {
+            Self::Disk(disk) => disk.chain(epoch),
+            Self::Tpm(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Replaces the state as a whole.
+    pub fn set_state(&self, state: &State) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(disk) => disk.set_state(state),
+            Self::Tpm(tpm) => tpm.set_state(state),
+        }
+    }
+
+    /// Keeps the envelopes of trust files, by their epochs, where there is room; says whether there is.
+    pub fn keep(&self, trust_files: &[(u64, Vec<u8>)]) -> Result<bool, StoreError> {
+        match self {
+            Self::Disk(disk) => disk.keep(trust_files).map(|()| true),
+            Self::Tpm(_) => Ok(false),
+        }
+    }
+}
