@@ -8,6 +8,7 @@ mod holders;
 mod image;
 mod interop;
 mod keys;
+mod keys_document;
 mod publish;
 mod serve;
 mod signer;
