@@ -72,7 +72,7 @@ impl Tls {
     }
 
     /// Only these roots: PEM with one or more certificates, or a single one in DER. A server's own self-signed certificate
-    /// may be one.
+    /// may be one, unless it is marked as an authority's.
     pub fn pinned(roots: &[u8], clock: Clock) -> Result<Self, RootsError> {
         let most = Limits::default().roots_bytes;
         if roots.len() > most {

@@ -1,0 +1,315 @@
+//! https origins against a real nginx, with certificates as they go wrong: out of date, of another name, of nobody's root.
+//! Needs `nginx` and `openssl`; without them the tests fail and say so.
+
+// Helpers of tests panic too; clippy.toml only knows the test functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use discover::tls::{Clock, RootsError, Tls};
+use discover::{FetchError, Origin};
+
+/// A certificate authority in a directory, whose certificates begin and end when a test wants.
+struct Authority(PathBuf);
+
+impl Authority {
+    fn new(directory: &Path) -> Self {
+        let authority = Self(directory.to_owned());
+        fs::write(directory.join("index"), "").unwrap();
+        fs::write(directory.join("serial"), "1000\n").unwrap();
+        // Names of subjects repeat: the same server before and after a renewal.
+        fs::write(directory.join("index.attr"), "unique_subject = no\n").unwrap();
+        let config = "\
+            [ca]\ndefault_ca = own\n\
+            [own]\ndatabase = index\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n\
+            copy_extensions = copy\n\
+            [any]\ncommonName = supplied\n\
+            [authority]\nbasicConstraints = critical,CA:true\n\
+            [server]\nbasicConstraints = CA:false\n";
+        fs::write(directory.join("config"), config).unwrap();
+        authority.request("root", None);
+        authority.openssl(
+            "x509 -req -in root.csr -signkey root.key -days 3650 -extfile config -extensions authority -out root.pem",
+        );
+        authority
+    }
+
+    fn openssl(&self, arguments: &str) {
+        let output = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(&self.0)
+            .output()
+            .expect("openssl has to be installed");
+        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn request(&self, name: &str, host: Option<&str>) {
+        let extension = host.map(|host| format!(" -addext subjectAltName=DNS:{host}")).unwrap_or_default();
+        self.openssl(&format!(
+            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr{extension}"
+        ));
+    }
+
+    /// A certificate that `issuer` signed; valid between the two times (`YYMMDDHHMMSSZ`).
+    fn issue(&self, name: &str, issuer: &str, kind: &str, host: Option<&str>, times: [&str; 2]) {
+        self.request(name, host);
+        let [begin, end] = times;
+        self.openssl(&format!(
+            "ca -batch -notext -config config -extensions {kind} -cert {issuer}.pem -keyfile {issuer}.key -in {name}.csr -out {name}.pem -startdate {begin} -enddate {end}"
+        ));
+    }
+
+    fn read(&self, file: &str) -> Vec<u8> {
+        fs::read(self.0.join(file)).unwrap()
+    }
+}
+
+/// nginx with one server for each certificate, the same tree behind all of them.
+struct Site {
+    directory: tempfile::TempDir,
+    authority: Authority,
+    ports: Vec<(&'static str, u16)>,
+    nginx: Child,
+}
+
+const NOW: [&str; 2] = ["200101000000Z", "491231000000Z"];
+const PAST: [&str; 2] = ["200101000000Z", "210101000000Z"];
+const FUTURE: [&str; 2] = ["450101000000Z", "460101000000Z"];
+
+impl Site {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::new(directory.path());
+        let localhost = Some("localhost");
+        authority.issue("valid", "root", "server", localhost, NOW);
+        authority.issue("expired", "root", "server", localhost, PAST);
+        authority.issue("early", "root", "server", localhost, FUTURE);
+        authority.issue("other", "root", "server", Some("other.example"), NOW);
+        authority.issue("expired-other", "root", "server", Some("other.example"), PAST);
+        // A server that is valid today, below an authority that is not any more, or will only be.
+        for (name, times) in [("past", PAST), ("future", FUTURE)] {
+            authority.issue(name, "root", "authority", None, times);
+        }
+        authority.issue("below-past", "past", "server", localhost, NOW);
+        authority.issue("never", "future", "server", localhost, PAST);
+        for (leaf, above) in [("below-past", "past"), ("never", "future")] {
+            let chain = [authority.read(&format!("{leaf}.pem")), authority.read(&format!("{above}.pem"))].concat();
+            fs::write(directory.path().join(format!("{leaf}.pem")), chain).unwrap();
+        }
+        authority.request("self", localhost);
+        authority.openssl("x509 -req -in self.csr -signkey self.key -days 3650 -copy_extensions copy -out self.pem");
+        let names =
+            ["valid", "expired", "early", "other", "expired-other", "below-past", "never", "self", "plain", "hop"];
+        let ports: Vec<_> = names.into_iter().zip(free_ports(names.len())).collect();
+        let nginx = start(directory.path(), &ports);
+        Self { directory, authority, ports, nginx }
+    }
+
+    fn port(&self, server: &str) -> u16 {
+        self.ports.iter().find(|(name, _)| *name == server).unwrap().1
+    }
+
+    /// The origin with this certificate, asked under this clock by a client with the test's root.
+    fn origin(&self, server: &str, clock: Clock) -> Origin {
+        let tls = Tls::pinned(&self.authority.read("root.pem"), clock).unwrap();
+        Origin::parse(&format!("https://localhost:{}/tree", self.port(server))).unwrap().with_tls(tls)
+    }
+
+    fn put(&self, path: &str, bytes: &[u8]) {
+        let path = self.directory.path().join("www").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.nginx.kill();
+        let _ = self.nginx.wait();
+    }
+}
+
+/// Ports that nobody has at this moment.
+fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+fn start(directory: &Path, ports: &[(&str, u16)]) -> Child {
+    let port = |wanted: &str| ports.iter().find(|(name, _)| *name == wanted).unwrap().1;
+    let mut servers = String::new();
+    for (name, at) in ports {
+        let body = match *name {
+            "plain" => format!(
+                "listen 127.0.0.1:{at}; location /tree/ {{ root www; }} location /up/ {{ return 302 https://localhost:{}/tree/demo/x86_64/manifest.dsse.json; }}",
+                port("valid")
+            ),
+            "hop" => format!(
+                "listen 127.0.0.1:{at} ssl; ssl_certificate valid.pem; ssl_certificate_key valid.key; return 302 http://localhost:{}/tree/demo/x86_64/manifest.dsse.json;",
+                port("plain")
+            ),
+            _ => format!(
+                "listen 127.0.0.1:{at} ssl; ssl_certificate {name}.pem; ssl_certificate_key {name}.key; location /tree/ {{ root www; }}"
+            ),
+        };
+        writeln!(servers, "server {{ {body} }}").unwrap();
+    }
+    let config = format!(
+        "daemon off; master_process off; error_log stderr crit; pid pid;\nevents {{}}\nhttp {{ access_log off; \
+         client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;\n{servers}}}\n"
+    );
+    fs::write(directory.join("nginx.conf"), config).unwrap();
+    let mut nginx = Command::new("nginx")
+        .arg("-p")
+        .arg(directory)
+        .args(["-c", "nginx.conf", "-e", "stderr"])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("nginx has to be installed");
+    let begin = Instant::now();
+    for (name, port) in ports {
+        while TcpStream::connect(("127.0.0.1", *port)).is_err() {
+            assert!(nginx.try_wait().unwrap().is_none(), "nginx ended");
+            assert!(begin.elapsed() < Duration::from_secs(10), "nginx does not answer as {name}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    nginx
+}
+
+/// One site for all tests that run at the same time; it ends with the last of them.
+fn site() -> Arc<Site> {
+    static SITE: Mutex<Weak<Site>> = Mutex::new(Weak::new());
+    let mut shared = SITE.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let site = Arc::new(Site::new());
+        site.put("tree/demo/x86_64/manifest.dsse.json", b"an envelope");
+        *shared = Arc::downgrade(&site);
+        site
+    })
+}
+
+fn ask(origin: &Origin) -> Result<Vec<u8>, FetchError> {
+    origin.envelope("demo", "x86_64", Instant::now() + Duration::from_secs(10))
+}
+
+fn refusal(origin: &Origin) -> String {
+    let error = ask(origin).expect_err("accepted");
+    assert_eq!(error.kind(), "tls", "{error}");
+    error.to_string()
+}
+
+#[test]
+fn a_valid_certificate_is_accepted_under_any_clock() {
+    let site = site();
+    for clock in [Clock::Trusted, Clock::NotTrusted] {
+        assert_eq!(ask(&site.origin("valid", clock)).unwrap(), b"an envelope", "{clock:?}");
+    }
+}
+
+#[test]
+fn dates_count_only_while_the_clock_does() {
+    let site = site();
+    for (server, wanted) in [("expired", "expired"), ("early", "becomes valid in"), ("below-past", "expired")] {
+        let message = refusal(&site.origin(server, Clock::Trusted));
+        assert!(message.contains(wanted) && message.contains("clock"), "{server}: {message}");
+        assert_eq!(ask(&site.origin(server, Clock::NotTrusted)).unwrap(), b"an envelope", "{server}");
+    }
+}
+
+#[test]
+fn certificates_that_were_never_valid_together_are_no_chain() {
+    let site = site();
+    for clock in [Clock::Trusted, Clock::NotTrusted] {
+        refusal(&site.origin("never", clock));
+    }
+}
+
+#[test]
+fn the_name_counts_under_any_clock() {
+    let site = site();
+    for clock in [Clock::Trusted, Clock::NotTrusted] {
+        let message = refusal(&site.origin("other", clock));
+        assert!(message.contains("other.example") && message.contains("wanted localhost"), "{message}");
+    }
+    // Letting a date go does not let the name go with it.
+    let message = refusal(&site.origin("expired-other", Clock::NotTrusted));
+    assert!(message.contains("wanted localhost"), "{message}");
+}
+
+#[test]
+fn the_root_counts_under_any_clock() {
+    let site = site();
+    for clock in [Clock::Trusted, Clock::NotTrusted] {
+        for server in ["valid", "expired", "self"] {
+            let origin = site.origin(server, clock).with_tls(Tls::new(clock));
+            let message = refusal(&origin);
+            let of_root = message.contains("no root that counts") && message.contains("tls_roots");
+            // Of a certificate that is out of date too, that is said first.
+            assert!(of_root || (server, clock) == ("expired", Clock::Trusted), "{server}: {message}");
+        }
+        refusal(&site.origin("self", clock));
+    }
+}
+
+#[test]
+fn the_certificate_of_a_single_server_can_be_pinned() {
+    let site = site();
+    let tls = Tls::pinned(&site.authority.read("self.pem"), Clock::Trusted).unwrap();
+    let origin = site.origin("self", Clock::Trusted).with_tls(tls.clone());
+    assert_eq!(ask(&origin).unwrap(), b"an envelope");
+    refusal(&site.origin("valid", Clock::Trusted).with_tls(tls));
+}
+
+#[test]
+fn roots_are_read_as_pem_or_der_and_nothing_else() {
+    let site = site();
+    let pem = site.authority.read("root.pem");
+    site.authority.openssl("x509 -in root.pem -outform der -out root.der");
+    let der = Tls::pinned(&site.authority.read("root.der"), Clock::Trusted).unwrap();
+    ask(&site.origin("valid", Clock::Trusted).with_tls(der)).unwrap();
+    for wrong in
+        [&b""[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &pem[..100], b"\x30\x03abc"]
+    {
+        let error = Tls::pinned(wrong, Clock::Trusted).unwrap_err();
+        assert!(matches!(&error, RootsError::Form { .. }), "{error}");
+    }
+    let error = Tls::pinned(&vec![b'\n'; 70_000], Clock::Trusted).unwrap_err();
+    assert_eq!(error, RootsError::TooLarge { seen: 70_000, wanted: 65_536 });
+}
+
+#[test]
+fn a_redirect_goes_up_to_https_and_never_down() {
+    let site = site();
+    let tls = Tls::pinned(&site.authority.read("root.pem"), Clock::Trusted).unwrap();
+    let up = Origin::parse(&format!("http://localhost:{}/up", site.port("plain"))).unwrap().with_tls(tls);
+    assert_eq!(ask(&up).unwrap(), b"an envelope");
+    let error = ask(&site.origin("hop", Clock::Trusted)).unwrap_err();
+    assert_eq!(error.kind(), "redirect");
+    assert!(error.to_string().contains("from https to http"), "{error}");
+}
+
+#[test]
+fn a_server_that_does_not_speak_tls_is_named() {
+    let site = site();
+    let plain = Origin::parse(&format!("https://localhost:{}/tree", site.port("plain"))).unwrap();
+    let message = refusal(&plain);
+    assert!(message.contains("TLS failed"), "{message}");
+}
+
+#[test]
+fn silence_in_a_handshake_ends_at_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = Origin::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+    let begin = Instant::now();
+    let error = origin.envelope("demo", "x86_64", begin + Duration::from_millis(500)).unwrap_err();
+    assert_eq!(error.kind(), "timeout", "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
