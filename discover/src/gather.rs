@@ -45,13 +45,15 @@ pub struct Gathered {
     pub failures: Vec<(String, FetchError)>,
 }
 
-/// One place to ask: what people call it, and the question, whose answers go to the sender. Other kinds of sources become
-/// other questions.
+/// A question; what comes is given to its argument.
+type Ask<T> = Box<dyn FnOnce(&mut dyn FnMut(T)) -> Result<(), FetchError> + Send>;
+
+/// One place to ask: what people call it, and the question. Other kinds of sources become other questions.
 struct Inquiry<T> {
     source: String,
     /// What is waited for, in words.
     wanted: &'static str,
-    ask: Box<dyn FnOnce(&mut dyn FnMut(T)) -> Result<(), FetchError> + Send>,
+    ask: Ask<T>,
 }
 
 /// What came back to one of the inquiries.
@@ -191,11 +193,7 @@ fn collect<T: Send + 'static>(
 }
 
 /// Puts the question. Nobody listens after the deadline; what comes then is of no use.
-fn answer<T>(
-    index: usize,
-    ask: Box<dyn FnOnce(&mut dyn FnMut(T)) -> Result<(), FetchError> + Send>,
-    answers: &Sender<Answer<T>>,
-) {
+fn answer<T>(index: usize, ask: Ask<T>, answers: &Sender<Answer<T>>) {
     let result = ask(&mut |document| _ = answers.send(Answer::Came(index, document)));
     _ = answers.send(Answer::Done(index, result));
 }

@@ -137,7 +137,7 @@ impl Receipt {
         let mut fields = Fields::parse("receipt", bytes, LARGEST_RECEIPT)?;
         fields.schema(crate::record::RECEIPT_SCHEMA)?;
         let most = verify::LIMITS.integer;
-        let (store, writable) = match fields.optional("state", |fields, name| fields.object(name))? {
+        let (store, writable) = match fields.optional("state", Fields::object)? {
             None => (Store::None, false),
             Some(mut state) => (Store::read(&mut state)?, state.string("access")? == "read-write"),
         };

@@ -266,7 +266,8 @@ fn nothing_but_a_plain_file_is_read() {
     if !inside("nothing_but_a_plain_file_is_read") {
         return;
     }
-    let image = Image::new(&[("real", &json(7)), ("trust/2.dsse.json", &[b'x'; 200 << 10])]);
+    let large = vec![b'x'; 200 << 10];
+    let image = Image::new(&[("real", &json(7)), ("trust/2.dsse.json", &large)]);
     for (make, target) in [("ln -s real", "state.json"), ("mkfifo", "state.json"), ("mkdir", "state.json")] {
         {
             let plugged = Plugged::new(&image.path());

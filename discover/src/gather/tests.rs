@@ -51,7 +51,7 @@ fn trust_files_are_asked_for_until_there_is_no_next_one() {
         ("/trust/3.dsse.json", b"three"),
         ("/trust/5.dsse.json", b"five"),
     ]);
-    let gathered = gather(&[here.clone()], &DEMO, soon());
+    let gathered = gather(std::slice::from_ref(&here), &DEMO, soon());
     let envelopes: Vec<_> = gathered.rotations.iter().map(|(source, bytes)| (&**source, &**bytes)).collect();
     assert_eq!(envelopes, [(here.base(), &b"two"[..]), (here.base(), b"three")]);
     assert!(gathered.failures.is_empty(), "{:?}", gathered.failures);

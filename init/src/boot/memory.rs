@@ -50,26 +50,16 @@ impl StageOne<'_> {
         if config.store == Store::None {
             return Memory { store: None, state: Ok(None), followed: rotation::follow(first, []) };
         }
-        let stage = self.timeline.begin("state");
+        let reading = self.timeline.begin("state");
         let load = |module: &str| _ = modules::load(Path::new("/"), &config.command_line, &[module]);
         let opening = Opening { root: Path::new("/"), access, patience: PATIENCE, load: &load };
-        let (store, state, chain) = match opening.open(&config.store) {
-            Ok(None) => (None, Ok(None), Vec::new()),
-            Ok(Some(store)) => {
-                let (state, chain) = (store.state(), store.chain(first.epoch + 1));
-                match chain {
-                    Ok(chain) => (Some(store), state, chain),
-                    Err(error) => (Some(store), state.and(Err(error)), Vec::new()),
-                }
-            }
-            Err(error) => (None, Err(error), Vec::new()),
-        };
+        let (store, Contents { state, chain }) = read(&opening, &config.store, first.epoch + 1);
         match &state {
             Ok(state) => {
                 let version = state.as_ref().map_or_else(|| "none".to_owned(), |state| state.version.to_string());
-                stage.end(&[("store", config.store.to_string()), ("acknowledged", version)]);
+                reading.end(&[("store", config.store.to_string()), ("acknowledged", version)]);
             }
-            Err(error) => stage.fail(error),
+            Err(error) => reading.fail(error),
         }
         let followed = rotation::follow(first, chain.into_iter().map(|envelope| (KEPT.to_owned(), envelope)));
         Memory { store, state, followed }
@@ -111,4 +101,25 @@ impl StageOne<'_> {
             Err(error) => self.console.warn(format_args!("the new trust file could not be kept: {error}")),
         }
     }
+}
+
+/// What a store gives. A state that is damaged does not hide the trust files.
+struct Contents {
+    state: Result<Option<State>, StoreError>,
+    chain: Vec<Vec<u8>>,
+}
+
+/// Reads the state, and the trust files from `epoch` on.
+fn read(opening: &Opening<'_>, store: &Store, epoch: u64) -> (Option<Opened>, Contents) {
+    let opened = match opening.open(store) {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return (None, Contents { state: Ok(None), chain: Vec::new() }),
+        Err(error) => return (None, Contents { state: Err(error), chain: Vec::new() }),
+    };
+    let state = opened.state();
+    let contents = match opened.chain(epoch) {
+        Ok(chain) => Contents { state, chain },
+        Err(error) => Contents { state: state.and(Err(error)), chain: Vec::new() },
+    };
+    (Some(opened), contents)
 }

@@ -10,7 +10,7 @@ use super::gpt;
 
 /// How often the disks are looked through while one is waited for.
 const TICK: Duration = Duration::from_millis(50);
-/// Bytes of a sector, whatever the disk's blocks are: what sysfs counts in (`SECTOR_SIZE`, include/linux/blk_types.h).
+/// Bytes of a sector, whatever the disk's blocks are: what sysfs counts in (`SECTOR_SIZE` of Linux).
 const SECTOR: u64 = 512;
 
 /// Why there is no such partition.

@@ -192,45 +192,27 @@ mod tests {
 
     const INDEX: u32 = 0x0180_0000;
 
-    /// As `tpm2_nvreadpublic --tcti=…` and the others of tpm2-tools 5.4 send them, but for the session's attributes.
     #[test]
     fn commands_have_the_bytes_of_the_standard() {
-        assert_eq!(hex(&read_public(INDEX)), "8001 0000000e 00000169 01800000");
-        assert_eq!(
-            hex(&define_space(INDEX)),
-            "8002 0000002d 0000012a 40000001 00000009 40000009 0000 00 0000 0000 000e 01800000 000b 02040004 0000 0200"
-        );
-        assert_eq!(
-            hex(&write(INDEX, b"ab")),
-            "8002 00000025 00000137 01800000 01800000 00000009 40000009 0000 00 0000 0002 6162 0000"
-        );
-        assert_eq!(
-            hex(&read(INDEX, 512)),
-            "8002 00000023 0000014e 01800000 01800000 00000009 40000009 0000 00 0000 0200 0000"
-        );
+        assert_eq!(read_public(INDEX), bytes("8001 0000000e 00000169 01800000"));
+        // The session: its handle, no nonce, no attributes, an empty password.
+        let session = "00000009 40000009 0000 00 0000";
+        let public = "01800000 000b 02040004 0000 0200";
+        let define = format!("8002 0000002d 0000012a 40000001 {session} 0000 000e {public}");
+        assert_eq!(define_space(INDEX), bytes(&define));
+        let wanted = format!("8002 00000023 00000137 01800000 01800000 {session} 0002 6162 0000");
+        assert_eq!(write(INDEX, b"ab")[6..], bytes(&wanted)[6..]);
+        let wanted = format!("8002 00000023 0000014e 01800000 01800000 {session} 0200 0000");
+        assert_eq!(read(INDEX, 512), bytes(&wanted));
+        for command in [define_space(INDEX), write(INDEX, b"ab"), read(INDEX, 512)] {
+            assert_eq!(command[2..6], u32::try_from(command.len()).unwrap().to_be_bytes());
+        }
     }
 
-    /// The spaces are for people: this puts them where the fields end.
-    fn hex(bytes: &[u8]) -> String {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let code = u32::from_be_bytes(bytes[6..10].try_into().unwrap());
-        let widths: &[usize] = match code {
-            NV_READ_PUBLIC => &[4, 8, 8, 8],
-            NV_DEFINE_SPACE => &[4, 8, 8, 8, 8, 8, 4, 2, 4, 4, 4, 8, 4, 8, 4, 4],
-            NV_WRITE => &[4, 8, 8, 8, 8, 8, 8, 4, 2, 4, 4, 4, 4],
-            _ => &[4, 8, 8, 8, 8, 8, 8, 4, 2, 4, 4, 4],
-        };
-        let mut rest = digits.as_str();
-        let words: Vec<&str> = widths
-            .iter()
-            .map(|&width| {
-                let (word, left) = rest.split_at(width);
-                rest = left;
-                word
-            })
-            .collect();
-        assert_eq!(rest, "");
-        words.join(" ")
+    /// The bytes of hexadecimal digits with spaces where a field ends.
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits = hex.replace(' ', "");
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
     }
 
     fn answer(tag: u16, code: u32, body: &[u8]) -> Vec<u8> {
