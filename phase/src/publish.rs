@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use serde::Serialize;
-use verify::{Arch, Channel, Envelope, Handoff, KeyId, Manifest, Sha256Digest, Timestamp, dsse};
+use verify::{Arch, Candidate, Channel, Envelope, Handoff, KeyId, Manifest, Sha256Digest, Timestamp, dsse};
 
 use crate::{
     cli::UsageError,
@@ -186,12 +186,12 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
     };
     if let Some(signers) = signers {
         signers.sign(&mut envelope)?;
-        let json = envelope.to_json()?;
+        let release = Candidate::from(envelope.to_json()?.into_bytes());
         if let Some(trust) = &trust {
-            live::check(&json, trust, args.arch)?;
+            live::check(&release, trust, args.arch)?;
         }
         report.key_ids = envelope.signatures.iter().map(|signature| signature.keyid).collect();
-        report.envelope = Some(tree.put_envelope(&manifest, &json)?);
+        report.envelope = Some(tree.put_release(&manifest, &release)?);
     }
     if let Some(out) = &args.unsigned {
         output::write(out, &envelope.payload, 0o644, Existing::Keep)?;

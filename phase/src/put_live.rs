@@ -7,15 +7,16 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use serde::Serialize;
-use verify::{Arch, Channel, KeyId, Manifest, Sha256Digest, Timestamp};
+use verify::{Arch, Candidate, Channel, KeyId, LIMITS, Manifest, Sha256Digest, Timestamp};
 
-use crate::{publish::live, sign, tree::Tree};
+use crate::{output, publish::live, sign, tree::Tree};
 
 /// Publishes a release that was stored by `phase publish --unsigned` and signed since.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Checked before the tree changes: the signatures and dates, as a machine with the trust file would; that the version is
-above the published one; and that every blob of the manifest is in the tree, by its digest.
+above the published one; and that every blob of the manifest is in the tree, by its digest. A trust file with
+`policy.transparency` wants --proof.
 
 Examples, for two holders who pass the envelope on:
   phase publish --tree tree --channel demo --version 7 --unsigned manifest.json \\
@@ -33,6 +34,9 @@ pub struct Args {
     /// The signed envelope
     #[arg(value_name = "ENVELOPE")]
     pub envelope: PathBuf,
+    /// The proof that it was logged, as `sigsum-submit` writes it for the manifest's bytes
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
     /// Publish although the version is not above the published one
     #[arg(long)]
     pub allow_older: bool,
@@ -79,14 +83,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn put_live(args: &Args) -> anyhow::Result<Report> {
     let trust = live::read_trust(&args.trust)?;
     let envelope = sign::read_envelope(&args.envelope)?;
-    let json = envelope.to_json()?;
+    let proof = args.proof.as_deref().map(|file| output::read_limited(file, LIMITS.proof_bytes as u64)).transpose()?;
+    let candidate = Candidate { envelope: envelope.to_json()?.into_bytes(), proof };
     // Its arch says which machines are asked; what they would say to it is the check.
     let arch = Manifest::parse(&envelope.payload).with_context(|| args.envelope.display().to_string())?.arch;
-    let release = live::check(&json, &trust, arch)?;
+    let release = live::check(&candidate, &trust, arch)?;
     let tree = Tree::open_existing(&args.tree)?;
     live::refuse_older(&tree, &release, args.allow_older)?;
     tree.check_blobs(&release).context("not published; store the files again with `phase publish --unsigned`")?;
-    let path = tree.put_envelope(&release, &json)?;
+    let path = tree.put_release(&release, &candidate)?;
     Ok(Report {
         channel: release.channel.clone(),
         arch,

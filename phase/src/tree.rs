@@ -1,6 +1,6 @@
 //! The published tree on disk (docs/formats.md): blobs by digest, one envelope per channel and architecture.
 //!
-//! Every file appears whole, by rename, and is on the disk before its name is; [`Tree::put_envelope`] comes after the
+//! Every file appears whole, by rename, and is on the disk before its name is; [`Tree::put_release`] comes after the
 //! blobs, so that a server of this directory never shows a release whose files are missing. One process at a time
 //! changes a tree: it holds a lock on the root directory.
 
@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
-use verify::{Arch, Channel, Chunks, Envelope, LIMITS, Manifest, Pieces, Sha256Digest};
+use verify::{Arch, Candidate, Channel, Chunks, Envelope, LIMITS, Manifest, Pieces, Sha256Digest};
 
 use crate::{
     output::{self, Existing},
@@ -22,6 +22,8 @@ use crate::{
 
 /// The name of the envelope of a channel and architecture.
 const ENVELOPE: &str = "manifest.dsse.json";
+/// The name of the proof that it was logged, beside it.
+const PROOF: &str = "manifest.sigsum-proof";
 
 /// A tree that this process may change.
 pub struct Tree {
@@ -145,11 +147,12 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes `envelope` the one that is published. Every blob that it names has to be in the tree.
+    /// Makes `release` the one that is published. Every blob that its manifest names has to be in the tree. Its proof stands
+    /// there before it does; the proof of its predecessor is not kept.
     ///
     /// # Errors
     /// A blob is missing, or the write failed: then the previous release is still the published one.
-    pub fn put_envelope(&self, manifest: &Manifest, envelope: &str) -> anyhow::Result<PathBuf> {
+    pub fn put_release(&self, manifest: &Manifest, release: &Candidate) -> anyhow::Result<PathBuf> {
         for blob in manifest.blobs() {
             let path = self.blob_path(blob.sha256);
             let seen = fs::metadata(&path).with_context(|| format!("cannot find {}", path.display()))?.len();
@@ -159,7 +162,14 @@ impl Tree {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         }
-        output::write(&path, envelope.as_bytes(), 0o644, Existing::Replace)?;
+        let proof = path.with_file_name(PROOF);
+        if let Some(bytes) = &release.proof {
+            output::write(&proof, bytes, 0o644, Existing::Replace)?;
+        }
+        output::write(&path, &release.envelope, 0o644, Existing::Replace)?;
+        if release.proof.is_none() && proof.try_exists()? {
+            fs::remove_file(&proof).with_context(|| format!("cannot remove {}", proof.display()))?;
+        }
         Ok(path)
     }
 

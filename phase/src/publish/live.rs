@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use verify::{Arch, Floors, LIMITS, Manifest, Now, Rules, Trust, Verified, verified};
+use verify::{Arch, Candidate, Floors, LIMITS, Manifest, Now, Rules, Trust, Verified, verified};
 
 use crate::{clock, output, tree::Tree};
 
@@ -34,13 +34,10 @@ pub(crate) fn refuse_older(tree: &Tree, manifest: &Manifest, allow_older: bool) 
 }
 
 /// What a machine that has just been made with this trust file would say.
-pub(crate) fn check(envelope: &str, trust: &Trust, arch: Arch) -> anyhow::Result<Verified<Manifest>> {
+pub(crate) fn check(release: &Candidate, trust: &Trust, arch: Arch) -> anyhow::Result<Verified<Manifest>> {
     let now = Now { time: clock::now().max(trust.built), trusted: true };
-    let release = verified::manifest(
-        &envelope.to_owned().into_bytes().into(),
-        &Rules { trust, arch, now, floors: Floors::default() },
-    )
-    .context("not published, since the trust file refuses it")?;
+    let rules = Rules { trust, arch, now, floors: Floors::default() };
+    let release = verified::manifest(release, &rules).context("not published, since the trust file refuses it")?;
     for warning in release.warnings() {
         eprintln!("phase: warning: {warning}");
     }

@@ -1,6 +1,11 @@
 //! Several holders of keys, each on a machine of their own: the envelope is all that goes from one to the next.
 
+#[path = "../../../verify/tests/support/log.rs"]
+mod log;
+
 use std::{fs, path::Path};
+
+use ed25519_dalek::SigningKey;
 
 use crate::common::{directory, envelope, fails, json, key, publish, release_files, succeeds};
 use verify::{Envelope, Sha256Digest};
@@ -144,4 +149,56 @@ fn a_trust_file_is_signed_in_the_same_way() {
     fs::write(home.path().join("other.json"), text).unwrap();
     let error = fails(home.path(), &["sign", "--key", "root", "--add", "other.json"], 1);
     assert!(error.contains("not signed") && error.contains("phase.boot.other"), "{error}");
+}
+
+#[test]
+fn a_release_that_has_to_be_logged_goes_live_with_its_proof() {
+    let home = home();
+    let submitter = SigningKey::from_bytes(&[5; 32]);
+    let mut log = log::Log::new(50, 2);
+    let mut trust: serde_json::Value =
+        serde_json::from_slice(&fs::read(home.path().join("trust.json")).unwrap()).unwrap();
+    let submitters = [data_encoding::HEXLOWER.encode(submitter.verifying_key().as_bytes())];
+    trust["policy"]["transparency"] = serde_json::json!({"sigsum_policy": log.policy(2), "submitters": submitters});
+    fs::write(home.path().join("trust.json"), trust.to_string()).unwrap();
+
+    let proof = envelope(home.path()).with_file_name("manifest.sigsum-proof");
+    let with_proof = [&PUT_LIVE[..], &["--proof", "proof"]].concat();
+    for version in ["7", "8"] {
+        store(home.path(), version);
+        sign(home.path(), "ada", "e.json");
+        succeeds(home.path(), &["sign", "--key", "bo", "--add", "e.json"]);
+        let error = fails(home.path(), &PUT_LIVE, 1);
+        assert!(error.contains("no proof that it was logged"), "{error}");
+        if version == "8" {
+            let error = fails(home.path(), &with_proof, 1);
+            assert!(error.contains("the proof is of other bytes"), "{error}");
+        }
+        let index = log.submit(&submitter, &fs::read(home.path().join("manifest.json")).unwrap());
+        fs::write(home.path().join("proof"), log.proof(index, 2)).unwrap();
+        succeeds(home.path(), &with_proof);
+        assert_eq!(fs::read(&proof).unwrap(), fs::read(home.path().join("proof")).unwrap());
+    }
+    // The proof of one release is not left for the next.
+    succeeds(
+        home.path(),
+        &[
+            "publish",
+            "--tree",
+            "tree",
+            "--channel",
+            "demo",
+            "--arch",
+            "x86_64",
+            "--version",
+            "9",
+            "--key",
+            "ada",
+            "--handoff",
+            "direct",
+            "--rootfs",
+            "root.squashfs",
+        ],
+    );
+    assert!(!proof.exists());
 }
