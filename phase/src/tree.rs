@@ -4,6 +4,8 @@
 //! blobs, so that a server of this directory never shows a release whose files are missing. One process at a time
 //! changes a tree: it holds a lock on the root directory.
 
+mod rotations;
+
 use std::{
     collections::BTreeSet,
     fs::{self, File, TryLockError},
@@ -199,7 +201,7 @@ impl Tree {
     fn envelopes(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for channel in list(&self.root)?.into_iter().filter(|path| path.is_dir()) {
-            for arch in list(&channel)? {
+            for arch in list(&channel)?.into_iter().filter(|path| path.is_dir()) {
                 let envelope = arch.join(ENVELOPE);
                 if envelope.try_exists()? {
                     found.push(envelope);

@@ -1,7 +1,13 @@
 //! `phase trust`: the files that tell machines which keys count. One goes into the boot initramfs; its successors, each signed by
 //! the root keys of both, go into the published tree.
 
+mod chain;
+mod changes;
+mod follow;
 mod init;
+mod publish;
+mod rotate;
+mod show;
 
 use std::{path::Path, path::PathBuf, process::ExitCode};
 
@@ -13,7 +19,7 @@ use crate::{cli::UsageError, key::PublicKey};
 
 pub use init::{InitArgs, Report, init};
 
-/// Makes trust files.
+/// Makes, rotates and shows trust files.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,12 +29,20 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Init(InitArgs),
+    Rotate(Box<rotate::RotateArgs>),
+    Show(show::ShowArgs),
+    Follow(follow::FollowArgs),
+    Publish(publish::PublishArgs),
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Init(args) => init::run(args),
+        Command::Rotate(args) => rotate::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Follow(args) => follow::run(args),
+        Command::Publish(args) => publish::run(args),
     }
 }
 

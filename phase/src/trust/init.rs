@@ -12,7 +12,7 @@ use crate::{
     output::{self, Existing},
 };
 
-/// Writes the first trust file (epoch 1) of a channel.
+/// Writes the trust file that a channel begins with.
 #[derive(clap::Args)]
 #[command(after_help = "\
 The root role signs later trust files, the release role signs manifests. A key should hold one role only, and the \
@@ -44,14 +44,20 @@ pub struct InitArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub minimum_version: u64,
     /// What happens to a manifest that is out of date: refuse or warn
-    #[arg(long, default_value_t = Reaction::Refuse)]
+    #[arg(long, value_name = "REACTION", default_value_t = Reaction::Refuse)]
     pub expiry: Reaction,
     /// Let whoever sits at the console open the rescue prompt
     #[arg(long)]
     pub rescue_prompt: bool,
+    /// What happens if a machine cannot read its state: refuse or warn
+    #[arg(long, value_name = "REACTION", default_value_t = Reaction::Warn)]
+    pub state: Reaction,
     /// Most days that a manifest may be valid
     #[arg(long, value_name = "N", default_value_t = LIMITS.validity_days)]
     pub max_validity_days: u64,
+    /// Its epoch, if machines may remember others: above all that were in force, when the root keys of those are lost
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub epoch: u64,
     /// When the file was made, the earliest time that machines believe (default: now)
     #[arg(long, value_name = "TIME")]
     pub built: Option<Timestamp>,
@@ -71,6 +77,8 @@ pub struct InitArgs {
 pub struct Report {
     /// The file.
     pub trust: PathBuf,
+    /// Its epoch.
+    pub epoch: u64,
     /// Ids of the keys that sign trust files.
     pub root: Vec<KeyId>,
     /// Ids of the keys that sign manifests.
@@ -84,7 +92,7 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
         println!("{}", serde_json::to_string(&report)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("trust file   {} (channel {}, epoch 1)", report.trust.display(), args.channel);
+    println!("trust file   {} (channel {}, epoch {})", report.trust.display(), args.channel, report.epoch);
     for (role, threshold, keys) in
         [("root", args.root_threshold, &report.root), ("release", args.release_threshold, &report.release)]
     {
@@ -103,10 +111,11 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
     let existing = Existing::from_force(args.force);
     let trust = Trust {
         channel: args.channel.clone(),
-        epoch: 1,
+        epoch: args.epoch,
         built: args.built.unwrap_or_else(clock::now),
         minimum_version: args.minimum_version,
-        floor_epoch: 0,
+        // A new line of trust files owes nothing to what was acknowledged under another.
+        floor_epoch: if args.epoch > 1 { args.epoch } else { 0 },
         roles: Roles {
             root: role("root", args.root_threshold, &args.root_key)?,
             release: role("release", args.release_threshold, &args.release_key)?,
@@ -115,7 +124,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
             expiry: args.expiry,
             rescue_prompt: args.rescue_prompt,
             max_validity_days: args.max_validity_days,
-            state: Reaction::Warn,
+            state: args.state,
             transparency: None,
         },
     };
@@ -124,5 +133,10 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
     Trust::parse(json.as_bytes()).map_err(|error| UsageError(error.to_string()))?;
     output::write(&args.out, json.as_bytes(), 0o644, existing)?;
     let ids = |role: &Role| role.keys().iter().map(verify::PublicKey::id).collect();
-    Ok(Report { trust: args.out.clone(), root: ids(&trust.roles.root), release: ids(&trust.roles.release) })
+    Ok(Report {
+        trust: args.out.clone(),
+        epoch: args.epoch,
+        root: ids(&trust.roles.root),
+        release: ids(&trust.roles.release),
+    })
 }
