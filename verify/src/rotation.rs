@@ -80,6 +80,24 @@ impl<S> Followed<S> {
     }
 }
 
+/// Whether `trust` may come after the one `in_force`, but for who signed it: the next one of the same channel, made no
+/// earlier.
+pub fn continues(in_force: &Trust, trust: &Trust) -> Result<(), RotationRefusal> {
+    if trust.channel != in_force.channel {
+        return Err(RotationRefusal::Channel { seen: trust.channel.clone(), wanted: in_force.channel.clone() });
+    }
+    if trust.epoch <= in_force.epoch {
+        return Err(RotationRefusal::Old { seen: trust.epoch, in_force: in_force.epoch });
+    }
+    if trust.epoch > in_force.epoch + 1 {
+        return Err(RotationRefusal::Gap { seen: trust.epoch, wanted: in_force.epoch + 1 });
+    }
+    if trust.built < in_force.built {
+        return Err(RotationRefusal::Built { seen: trust.built, wanted: in_force.built });
+    }
+    Ok(())
+}
+
 /// Whose root role a signature is missing from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signing {

@@ -4,9 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
-use verify::{
-    Envelope, KeyId, LIMITS, PublicKey, Reaction, Role, RotationRefusal, Sha256Digest, Timestamp, Trust, dsse, verified,
-};
+use verify::{Envelope, KeyId, LIMITS, PublicKey, Reaction, Role, Sha256Digest, Timestamp, Trust, dsse, rotation};
 
 use super::{
     chain::{self, Missing},
@@ -140,6 +138,7 @@ fn rotate(args: &RotateArgs) -> anyhow::Result<Report> {
     let next = next(&in_force, args)?;
     let payload = next.to_json()?;
     Trust::parse(payload.as_bytes()).map_err(|error| UsageError(error.to_string()))?;
+    rotation::continues(&in_force, &next).context("nothing was written, since no machine would accept it")?;
 
     let mut envelope = Envelope::new(dsse::TRUST_TYPE, payload.into_bytes());
     args.signers.open()?.sign(&mut envelope)?;
@@ -154,10 +153,6 @@ fn rotate(args: &RotateArgs) -> anyhow::Result<Report> {
         );
     }
     let json = envelope.to_json()?;
-    match verified::successor(&in_force, json.as_bytes()) {
-        Ok(_) | Err(RotationRefusal::Signers { .. }) => {}
-        Err(refusal) => return Err(refusal).context("not written, since no machine would accept it"),
-    }
     output::write(&args.out, json.as_bytes(), 0o644, existing)?;
     let missing: Vec<_> = [&in_force, &next].into_iter().filter_map(|trust| Missing::from(trust, &envelope)).collect();
     Ok(Report {

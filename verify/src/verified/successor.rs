@@ -4,7 +4,7 @@ use super::Verified;
 use crate::dsse::{Envelope, TRUST_TYPE};
 use crate::names::{Sha256Digest, quoted};
 use crate::refusal::Warning;
-use crate::rotation::{RotationRefusal, Signing};
+use crate::rotation::{self, RotationRefusal, Signing};
 use crate::trust::Trust;
 
 /// Checks that the trust file in `envelope` may take the place of the one that is `in_force`: enough root keys of both
@@ -25,7 +25,7 @@ pub fn successor(in_force: &Trust, envelope: &[u8]) -> Result<Verified<Trust>, R
 
     // From here on the payload is what the holders of the root keys in force signed.
     let trust = Trust::parse(&envelope.payload)?;
-    is_next(in_force, &trust)?;
+    rotation::continues(in_force, &trust)?;
     let new = signed_by(&trust, Signing::Own)?;
 
     let mut key_ids = old.valid;
@@ -35,20 +35,4 @@ pub fn successor(in_force: &Trust, envelope: &[u8]) -> Result<Verified<Trust>, R
         old.bad.iter().chain(new.bad.iter().filter(|id| !old.bad.contains(id))).copied().map(Warning::BadSignature);
     let warnings = unknown.chain(bad).collect();
     Ok(Verified { value: trust, digest: Sha256Digest::of(&envelope.payload), key_ids, warnings })
-}
-
-fn is_next(in_force: &Trust, trust: &Trust) -> Result<(), RotationRefusal> {
-    if trust.channel != in_force.channel {
-        return Err(RotationRefusal::Channel { seen: trust.channel.clone(), wanted: in_force.channel.clone() });
-    }
-    if trust.epoch <= in_force.epoch {
-        return Err(RotationRefusal::Old { seen: trust.epoch, in_force: in_force.epoch });
-    }
-    if trust.epoch > in_force.epoch + 1 {
-        return Err(RotationRefusal::Gap { seen: trust.epoch, wanted: in_force.epoch + 1 });
-    }
-    if trust.built < in_force.built {
-        return Err(RotationRefusal::Built { seen: trust.built, wanted: in_force.built });
-    }
-    Ok(())
 }
