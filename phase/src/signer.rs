@@ -161,7 +161,8 @@ fn run(command: &str, message: &[u8], timeout: Duration) -> anyhow::Result<Vec<u
     Ok(answer)
 }
 
-/// Waits for the end of `child`, or kills it: after `timeout` (`None`), or as soon as it has written too much.
+/// Waits for the end of `child`, or kills it: after `timeout` (`None`), or as soon as it has written too much. It is the
+/// shell that is killed; a group of its own, to kill all of it, would take the terminal from a program that asks for a PIN.
 fn wait(child: &mut Child, output: &File, timeout: Duration) -> anyhow::Result<Option<ExitStatus>> {
     let start = Instant::now();
     loop {

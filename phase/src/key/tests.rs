@@ -71,3 +71,13 @@ fn errors_do_not_show_the_file() {
     assert!(!refused(secret.as_bytes()).contains("horse"));
     assert!(!refused_public(secret.as_bytes()).contains("horse"));
 }
+
+#[test]
+fn a_key_that_lives_in_a_fido_token_is_refused_by_name() {
+    use ssh_key::{LineEnding, private, public};
+    let public = public::SkEd25519::new(public::Ed25519PublicKey([7; 32]), "ssh:");
+    let handle = private::KeypairData::SkEd25519(private::SkEd25519::new(public, 1, vec![9; 64]).unwrap());
+    let file = ssh_key::PrivateKey::new(handle, "ada").unwrap().to_openssh(LineEnding::LF).unwrap();
+    let message = refused(file.as_bytes());
+    assert!(message.contains("of kind sk-ssh-ed25519@openssh.com"), "{message}");
+}

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
@@ -27,6 +28,34 @@ fn a_private_key_is_readable_by_its_owner_alone_and_by_openssl() {
     let der = program(home.path(), "openssl", &["pkey", "-pubin", "-in", "keys/release.pub", "-outform", "DER"]);
     let id = verify::KeyId::of(der[der.len() - 32..].try_into().unwrap());
     assert_eq!(report["key_id"], id.to_string());
+}
+
+#[test]
+fn a_person_is_asked_on_the_terminal() {
+    let home = directory();
+    // `script` gives the command a terminal, and types what it reads.
+    let at_a_terminal = |arguments: &str, typed: &str| {
+        let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_phase"));
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).current_dir(home.path()).env_remove("PHASE_PASSPHRASE");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.success(), text(&output.stdout))
+    };
+    let (done, said) = at_a_terminal("keygen --out release", "one\ntwo\n");
+    assert!(!done && said.contains("the two passphrases differ"), "{said}");
+    assert!(!home.path().join("release").exists());
+    let (done, said) = at_a_terminal("keygen --out release", "correct horse\ncorrect horse\n");
+    assert!(done && said.contains("New passphrase for release"), "{said}");
+    assert!(fs::read_to_string(home.path().join("release")).unwrap().contains("BEGIN ENCRYPTED PRIVATE KEY"));
+
+    fs::write(home.path().join("manifest.json"), MANIFEST).unwrap();
+    let sign = "sign --key release manifest.json --out e.json";
+    let (done, said) = at_a_terminal(sign, "wrong\n");
+    assert!(!done && said.contains("does not open with this passphrase"), "{said}");
+    let (done, said) = at_a_terminal(sign, "correct horse\n");
+    assert!(done && said.contains("Passphrase of release"), "{said}");
 }
 
 #[test]
