@@ -31,15 +31,16 @@ test-deps: deps
 	@echo "Packages that the tests need besides: $(filter-out $(PACKAGES),$(TEST_PACKAGES))"
 	@dpkg -s $(TEST_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(TEST_PACKAGES); }
 
-build: deps ## Build `phase` for this machine and the static musl `init`
+build: deps ## Build `phase` and `phase-verify` for this machine and the static musl `init`
 	cargo build --profile host --package phase
+	cargo build --profile host --package verify --features cli
 	cargo build --release --package init --target $(TARGET)
 
 demo: build ## Boot a signed Debian release end to end in QEMU, and hand over its console (BATCH=1: end by itself)
 	$(PHASE) demo --init $(INIT) $(KERNEL_OPTION) $(if $(BATCH),--batch)
 
 test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
-	cargo test --profile host --workspace --exclude qemu
+	cargo test --profile host --workspace --exclude qemu --features verify/cli
 	$(PHASE) lab kernel
 	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test --profile host --package initramfs --lib -- --ignored
 	cargo test --profile host --package qemu -- --test-threads=2
@@ -47,7 +48,7 @@ test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints,
 
 lint: tools ## Formatting, clippy, and cargo-deny (bans, licences, sources)
 	cargo fmt --all --check
-	cargo clippy --quiet --profile host --workspace --all-targets -- -D warnings
+	cargo clippy --quiet --profile host --workspace --all-targets --features verify/cli -- -D warnings
 	$(TOOLS)/bin/cargo-deny --all-features check bans licenses sources
 
 fuzz: tools ## Run every fuzz target for SECONDS each (60)
