@@ -185,6 +185,7 @@ pub(crate) fn pack(init: &Path, kernel: &KernelRoot, what: Packed, out: &Path) -
         origin: Vec::new(),
         on_failure: None,
         attempts: None,
+        state: None,
         kernel_root: Some(kernel.root().to_owned()),
         modules: vec![modules.to_owned()],
         keep_compressed: false,

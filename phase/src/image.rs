@@ -15,7 +15,7 @@ use initramfs::pack::{
     sets::{self, Set},
 };
 use serde::Serialize;
-use verify::{LIMITS, Trust};
+use verify::{LIMITS, Store, Trust};
 
 use crate::{
     cli::UsageError,
@@ -60,7 +60,7 @@ pub struct InitramfsArgs {
     #[arg(long, value_name = "FILE", required_if_eq("stage", "boot"))]
     pub trust: Option<PathBuf>,
     /// The configuration, checked as it is (stage boot)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "on_failure", "attempts"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "on_failure", "attempts", "state"])]
     pub config: Option<PathBuf>,
     /// A place to look for releases; may be repeated (stage boot)
     #[arg(long, value_name = "URL")]
@@ -71,6 +71,10 @@ pub struct InitramfsArgs {
     /// How often to try (stage boot)
     #[arg(long, value_name = "N")]
     pub attempts: Option<u64>,
+    /// Where the machine remembers what it acknowledged: disk:PARTUUID, tpm, tpm:INDEX or none; its drivers are the sets
+    /// `disk` and `tpm` (stage boot)
+    #[arg(long, value_name = "STORE")]
+    pub state: Option<Store>,
     /// Where the kernel's package was unpacked: the folder that has lib/modules/VERSION
     #[arg(long, value_name = "DIR")]
     pub kernel_root: Option<PathBuf>,
@@ -182,18 +186,22 @@ pub fn initramfs(args: &InitramfsArgs) -> anyhow::Result<Report> {
 }
 
 fn stage(args: &InitramfsArgs) -> anyhow::Result<Stage> {
-    let options =
-        args.config.is_some() || !args.origin.is_empty() || args.on_failure.is_some() || args.attempts.is_some();
+    let options = args.config.is_some() || has_settings(args);
     match (args.stage, &args.trust) {
         (StageName::Root, None) if !options => Ok(Stage::Root),
         (StageName::Root, _) => {
-            let problem = "--trust, --config, --origin, --on-failure and --attempts are for --stage boot only";
+            let problem = "--trust, --config, --origin, --on-failure, --attempts and --state are for --stage boot only";
             Err(UsageError(problem.to_owned()).into())
         }
         (StageName::Boot, Some(trust)) => Ok(Stage::Boot { trust: read_trust(trust)?, config: configuration(args)? }),
         // clap's `required_if_eq` has refused this already.
         (StageName::Boot, None) => Err(UsageError("--stage boot needs --trust".to_owned()).into()),
     }
+}
+
+/// Whether there is anything for config.json.
+fn has_settings(args: &InitramfsArgs) -> bool {
+    !args.origin.is_empty() || args.on_failure.is_some() || args.attempts.is_some() || args.state.is_some()
 }
 
 fn read_trust(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -209,10 +217,11 @@ fn configuration(args: &InitramfsArgs) -> anyhow::Result<Option<Vec<u8>>> {
         config::check(&bytes).with_context(|| path.display().to_string())?;
         return Ok(Some(bytes));
     }
-    if args.origin.is_empty() && args.on_failure.is_none() && args.attempts.is_none() {
+    if !has_settings(args) {
         return Ok(None);
     }
-    let config = Config { origins: args.origin.clone(), on_failure: args.on_failure, attempts: args.attempts };
+    let (origins, state) = (args.origin.clone(), args.state.clone());
+    let config = Config { origins, on_failure: args.on_failure, attempts: args.attempts, state };
     config.to_json().map(Some).map_err(|error| UsageError(format!("{error:#}")).into())
 }
 
@@ -240,6 +249,9 @@ Examples:
   phase image initramfs --stage boot --init init --trust trust.json \\
       --origin http://192.0.2.10:8000 --kernel-root linux-image-amd64 \\
       --modules net,root --out boot.cpio.zst
+  phase image initramfs --stage boot --init init --trust trust.json \
+      --origin http://192.0.2.10:8000 --state disk:$(blkid -s PARTUUID -o value /dev/sdb2) \
+      --kernel-root linux-image-amd64 --modules net,root,disk --out boot.cpio.zst
   phase image initramfs --stage root --init init --modules root \\
       --kernel-root linux-image-amd64 --out initramfs.cpio.zst"
 }

@@ -17,7 +17,7 @@ pub struct Set {
 }
 
 /// All sets.
-pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET];
+pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET, DISK, TPM];
 
 /// The set of a name.
 pub fn find(name: &str) -> Option<&'static Set> {
@@ -109,6 +109,57 @@ pub const NET: Set = Set {
         ("aqc111", "Aquantia 5 Gbit/s adapters"),
         ("smsc95xx", "SMSC adapters, the first Raspberry Pis"),
         ("lan78xx", "Microchip adapters, Raspberry Pi 3B+"),
+    ],
+};
+
+/// The disks that a machine may be booted from, and the file systems that a state may be kept on.
+pub const DISK: Set = Set {
+    name: "disk",
+    purpose: "common disks and USB sticks, ext4 and vfat: for --state disk:PARTUUID",
+    required: false,
+    modules: &[
+        // Virtual machines.
+        ("virtio_pci", "the bus of virtio devices on PCI"),
+        ("virtio_mmio", "the bus of virtio devices of QEMU's microvm and of Firecracker"),
+        ("virtio_blk", "QEMU, KVM, many clouds"),
+        ("virtio_scsi", "QEMU, KVM, Google Cloud"),
+        ("vmw_pvscsi", "VMware"),
+        ("hv_vmbus", "the bus of Hyper-V and Azure"),
+        ("hv_storvsc", "Hyper-V and Azure"),
+        ("xen_blkfront", "Xen"),
+        // PCs and servers.
+        ("ahci", "SATA"),
+        ("ata_piix", "SATA and IDE of old Intel boards, old QEMU"),
+        ("nvme", "NVMe"),
+        ("sd_mod", "disks of SCSI, SATA and USB"),
+        ("mmc_block", "SD cards and eMMC"),
+        ("sdhci_pci", "SD card readers on PCI"),
+        ("sdhci_acpi", "SD card readers and eMMC of tablets and laptops"),
+        // USB sticks, and the host controllers to reach them.
+        ("xhci_pci", "USB 3 host controllers"),
+        ("ehci_pci", "USB 2 host controllers"),
+        ("usb_storage", "USB sticks"),
+        ("uas", "USB disks of the newer protocol"),
+        // File systems.
+        ("ext4", "what PHASE-DATA has"),
+        ("vfat", "what a USB stick may have"),
+        ("nls_cp437", "the short names of vfat"),
+        ("nls_ascii", "the long names of vfat, Debian's default"),
+        ("nls_iso8859_1", "the same, Linux's default"),
+        ("nls_utf8", "the same, where it is the default"),
+    ],
+};
+
+/// TPM 2.0 chips, where their drivers are not built in.
+pub const TPM: Set = Set {
+    name: "tpm",
+    purpose: "TPM 2.0: for --state tpm",
+    required: false,
+    modules: &[
+        ("tpm_tis", "TPM chips, and QEMU's tpm-tis"),
+        ("tpm_crb", "TPMs in firmware, and QEMU's tpm-crb"),
+        ("tpm_tis_spi", "TPM chips on SPI"),
+        ("tpm_ftpm_tee", "TPMs in Arm's TrustZone"),
     ],
 };
 

@@ -5,7 +5,7 @@
 
 use discover::Origin;
 use serde::Serialize;
-use verify::{Fields, FormatError, ValueError};
+use verify::{Fields, FormatError, Store, ValueError};
 
 /// The schema of this version.
 const SCHEMA: &str = "phase.config/1";
@@ -43,6 +43,9 @@ pub struct Config {
     /// How often `retry` tries; 3 if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u64>,
+    /// Where the machine remembers what it acknowledged; nowhere if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Store>,
 }
 
 impl Config {
@@ -67,6 +70,10 @@ pub fn check(bytes: &[u8]) -> Result<(), FormatError> {
     }
     fields.optional("on_failure", Fields::parsed::<OnFailure>)?;
     fields.optional("attempts", |fields, name| fields.integer(name, 1..=ATTEMPTS))?;
+    if let Some(mut state) = fields.optional("state", Fields::object)? {
+        Store::read(&mut state)?;
+        state.finish()?;
+    }
     fields.finish()
 }
 
@@ -85,7 +92,8 @@ mod tests {
     #[test]
     fn what_is_written_passes_the_check() {
         let origins = vec!["http://192.0.2.10:8000".to_owned()];
-        let config = Config { origins, on_failure: Some(OnFailure::PowerOff), attempts: Some(2) };
+        let config =
+            Config { origins, on_failure: Some(OnFailure::PowerOff), attempts: Some(2), state: Some(Store::None) };
         let json = String::from_utf8(config.to_json().unwrap()).unwrap();
         assert!(
             json.contains(r#""schema": "phase.config/1""#) && json.contains(r#""on_failure": "poweroff""#),
@@ -103,6 +111,9 @@ mod tests {
             (r#""attempts": 0"#, "attempts"),
             (r#""attempts": 101"#, "attempts"),
             (r#""trust": "/x""#, "trust"),
+            (r#""state": {"store": "file"}"#, "disk, tpm or none"),
+            (r#""state": {"store": "disk", "partuuid": "/dev/sda1"}"#, "blkid"),
+            (r#""state": {"store": "none", "path": "/x"}"#, "path"),
         ] {
             let message =
                 check(format!(r#"{{"schema": "phase.config/1", {fields}}}"#).as_bytes()).unwrap_err().to_string();
