@@ -4,6 +4,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod common;
+mod document;
 mod holders;
 mod image;
 mod interop;
