@@ -38,11 +38,7 @@ fn what_newer_files_say_is_left_out_of_those_that_do_not() {
 fn what_is_not_documented_is_refused() {
     for (from, to, wanted) in [
         ("\"epoch\": 1", "\"epoch\": 0", "trust.epoch is 0, wanted an integer from 1 to 9007199254740991"),
-        (
-            "\"epoch\": 1",
-            "\"epoch\": 1, \"floor_epoch\": 2",
-            "trust.floor_epoch is 2, wanted an integer from 0 to 1",
-        ),
+        ("\"epoch\": 1", "\"epoch\": 1, \"floor_epoch\": 2", "trust.floor_epoch is 2, wanted an integer from 0 to 1"),
         ("400", "400, \"state\": \"ask\"", r#"trust.policy.state is "ask", wanted refuse or warn"#),
         ("phase.trust/1", "phase.trust/2", r#"trust.schema is "phase.trust/2", wanted "phase.trust/1""#),
         ("\"epoch\": 1", "\"epoch\": -1", "trust is not strict JSON: invalid type: integer `-1`"),
