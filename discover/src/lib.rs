@@ -4,13 +4,22 @@
 //! this crate does not know. What it does guarantee is that no peer can make it panic, wait without a deadline or allocate
 //! without a limit ([`Limits`]), and that every failure names the place, the value seen and the value wanted.
 //!
+//! - `mdns` and `dht` (cargo features): the directory of the local network, and that of the BitTorrent DHT;
+//! - `search` (with one of the two): every way of finding origins at once, and what those have;
+//! - `tls` (cargo feature): which servers of https origins are believed to be the ones that were asked;
 //! - [`origin`]: one static HTTP tree, its envelopes and blobs;
 //! - [`gather`](mod@gather): the envelopes of all origins, and the trust files that they have, at once, until a deadline;
 //! - [`dhcp`]: DHCPv4 messages and the client's decisions, without a socket.
 #![forbid(unsafe_code)]
 
 mod base;
+#[cfg(feature = "cli")]
+mod claim;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod dhcp;
+#[cfg(feature = "dht")]
+pub mod dht;
 mod error;
 pub mod gather;
 #[cfg(test)]
@@ -19,14 +28,22 @@ mod limits;
 mod line;
 mod link;
 mod lookup;
+#[cfg(feature = "mdns")]
+pub mod mdns;
 pub mod origin;
+#[cfg(any(feature = "dht", feature = "mdns"))]
+pub mod search;
 #[cfg(feature = "tls")]
 pub mod tls;
 
 pub use base::OriginError;
+#[cfg(feature = "cli")]
+pub use claim::Claim;
 pub use error::FetchError;
 pub use gather::{Candidate, Gathered, Request, gather, prove};
 pub use limits::Limits;
 pub use origin::{Origin, Sink};
+#[cfg(any(feature = "dht", feature = "mdns"))]
+pub use search::{Found, Search, Way, search};
 #[cfg(feature = "tls")]
 pub use tls::Tls;

@@ -19,6 +19,10 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Largest list of pinned TLS roots, in bytes.
     pub roots_bytes: usize,
+    /// Most services on the link that are listened to.
+    pub services: usize,
+    /// Most addresses of one service.
+    pub addresses: usize,
     /// Most redirects that are followed for one file.
     pub redirects: u32,
     /// Longest wait for an answer of the name servers.
@@ -41,6 +45,8 @@ impl Default for Limits {
             rotations: 32,
             header_bytes: 16 << 10,
             roots_bytes: 64 << 10,
+            services: 32,
+            addresses: 16,
             redirects: 4,
             resolve: Duration::from_secs(10),
             connect: Duration::from_secs(10),

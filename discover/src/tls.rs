@@ -95,9 +95,9 @@ impl Tls {
     }
 
     fn roots(&self) -> Arc<RootCertStore> {
-        self.pinned.clone().unwrap_or_else(|| {
-            Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
-        })
+        self.pinned
+            .clone()
+            .unwrap_or_else(|| Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }))
     }
 
     /// Agrees on keys with the server at the other end of `stream`, which has to be `host`.

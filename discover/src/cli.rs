@@ -1,0 +1,236 @@
+//! `phase-discover`: what can be found from here, as a command on any Linux. It verifies nothing, and says so.
+//!
+//! Exit status: 0 something was found, 1 nothing was, 2 the command line cannot be carried out.
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde::Serialize;
+
+use crate::dht::Locator;
+use crate::tls::Clock;
+use crate::{Candidate, Claim, Found, Limits, Origin, Request, Search, Tls, Way, search};
+
+/// Silence of the local network that counts as its end, once something is found.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Where to look and for what; `phase discover` has the same options.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Places {
+    /// The line of releases
+    #[arg(long)]
+    pub channel: String,
+    /// The machines that they run on
+    #[arg(long, default_value = std::env::consts::ARCH)]
+    pub arch: String,
+    /// A published tree to ask; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub origin: Vec<String>,
+    /// Listen for `phase serve --advertise` on every interface, and ask whoever answers; only addresses of the link
+    #[arg(long)]
+    pub mdns: bool,
+    /// Look in the BitTorrent DHT for the list of places that the locator key signed
+    #[arg(long, requires = "locator", requires = "bootstrap")]
+    pub dht: bool,
+    /// The raw public key of whoever signs the list of places, 64 hex digits
+    #[arg(long, value_name = "HEX", value_parser = locator_key)]
+    pub locator: Option<[u8; 32]>,
+    /// A node of the DHT to begin with; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap: Vec<String>,
+    /// File with the only roots that https servers are believed by (PEM, or one in DER), instead of the built-in ones
+    #[arg(long, value_name = "FILE")]
+    pub tls_roots: Option<std::path::PathBuf>,
+    /// Ignore the dates of certificates, as a machine whose clock cannot be trusted does
+    #[arg(long)]
+    pub clock_untrusted: bool,
+    /// Seconds to look at most
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+}
+
+/// Lists releases that can be found from here, by what they claim. Nothing is verified.
+#[derive(Debug, Parser)]
+#[command(
+    name = "phase-discover",
+    version,
+    after_help = "\
+What is listed are claims: whoever answers may say anything. `phase discover --trust` checks the signatures.
+
+Examples:
+  phase-discover --channel demo --origin http://192.0.2.10:8000
+  phase-discover --channel demo --mdns --watch
+  phase-discover --channel demo --dht --locator d75a…511a --bootstrap dht.example.org:6881
+
+Exit status: 0 something was found, 1 nothing was, 2 wrong usage."
+)]
+struct Cli {
+    #[command(flatten)]
+    places: Places,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Look again and again, and print what changes, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+}
+
+/// What `--json` prints, one line for each search.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Always false: these are claims.
+    verified: bool,
+    candidates: Vec<Listed>,
+    failures: Vec<Failure>,
+    remarks: Vec<String>,
+}
+
+/// One release that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The base URL of the tree.
+    pub source: String,
+    /// How the place was found: `given`, `mdns` or `dht`.
+    pub found_by: &'static str,
+    /// The same in words.
+    pub found: String,
+    /// What its manifest says of itself; `null` if it is none.
+    pub claim: Option<Claim>,
+}
+
+/// One place that has nothing for us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The base URL of the tree.
+    pub source: String,
+    /// One stable word (docs/markers.md).
+    pub error: &'static str,
+    /// The same in words.
+    pub message: String,
+}
+
+/// Parses the arguments of this process, looks around and says what is there.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let looked = if cli.watch { watch(&cli) } else { look(&cli.places).map(|found| print(&cli, &Report::of(&found))) };
+    looked.unwrap_or_else(|message| {
+        eprintln!("phase-discover: {message}");
+        ExitCode::from(2)
+    })
+}
+
+/// One search, as the options say.
+///
+/// # Errors
+/// An option that cannot be used, in words.
+pub fn look(places: &Places) -> Result<Found, String> {
+    if places.origin.is_empty() && !places.mdns && !places.dht {
+        return Err("say where to look: --origin URL, --mdns or --dht".to_owned());
+    }
+    let tls = tls(places)?;
+    let origin = |text: &String| {
+        Origin::parse(text).map(|origin| origin.with_tls(tls.clone())).map_err(|error| error.to_string())
+    };
+    let origins = places.origin.iter().map(origin).collect::<Result<Vec<_>, _>>()?;
+    let most = Limits::default().origins;
+    if origins.len() > most {
+        return Err(format!("{} times --origin is too often, at most {most} are asked", origins.len()));
+    }
+    let locator = places.locator.filter(|_| places.dht).map(|key| Locator { key, bootstrap: places.bootstrap.clone() });
+    Ok(search(&Search {
+        request: Request { channel: &places.channel, arch: &places.arch, epoch: 0 },
+        origins: &origins,
+        link: places.mdns,
+        locator,
+        tls,
+        deadline: Instant::now() + Duration::from_secs(places.timeout),
+        settle: SETTLE,
+    }))
+}
+
+fn tls(places: &Places) -> Result<Tls, String> {
+    let clock = if places.clock_untrusted { Clock::NotTrusted } else { Clock::Trusted };
+    let Some(path) = &places.tls_roots else { return Ok(Tls::new(clock)) };
+    let roots = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Tls::pinned(&roots, clock).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn locator_key(text: &str) -> Result<[u8; 32], String> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| "wanted 64 hex digits".to_owned())
+}
+
+/// Searches until the process ends; prints the first result, and then every one that differs.
+fn watch(cli: &Cli) -> Result<ExitCode, String> {
+    let mut last = None;
+    loop {
+        let begin = Instant::now();
+        let report = Report::of(&look(&cli.places)?);
+        if last.as_ref() != Some(&report.candidates) {
+            print(cli, &report);
+            last = Some(report.candidates);
+        }
+        // One search for each --timeout, and never two within a second.
+        let period = Duration::from_secs(cli.places.timeout);
+        thread::sleep(period.saturating_sub(begin.elapsed()).max(Duration::from_secs(1)));
+    }
+}
+
+/// One line about a candidate: where it is, how it was found, what it claims.
+pub fn listed(found: &Found, candidate: &Candidate) -> Listed {
+    let way =
+        found.places.iter().find(|(_, origin)| origin.base() == candidate.source).map_or(&Way::Given, |(way, _)| way);
+    let found_by = match way {
+        Way::Given => "given",
+        Way::Link { .. } => "mdns",
+        Way::Dht { .. } => "dht",
+    };
+    Listed { source: candidate.source.clone(), found_by, found: way.to_string(), claim: Claim::of(&candidate.envelope) }
+}
+
+/// The places that have nothing for us.
+pub fn failures(found: &Found) -> Vec<Failure> {
+    let failure = |(source, error): &(String, crate::FetchError)| Failure {
+        source: source.clone(),
+        error: error.kind(),
+        message: error.to_string(),
+    };
+    found.gathered.failures.iter().map(failure).collect()
+}
+
+impl Report {
+    fn of(found: &Found) -> Self {
+        let mut candidates: Vec<_> =
+            found.gathered.candidates.iter().map(|candidate| listed(found, candidate)).collect();
+        // In an order that does not depend on who was quicker.
+        candidates.sort_by(|a, b| a.source.cmp(&b.source));
+        Self { verified: false, candidates, failures: failures(found), remarks: found.remarks.clone() }
+    }
+}
+
+fn print(cli: &Cli, report: &Report) -> ExitCode {
+    if cli.json {
+        // A report of strings and numbers has a JSON form.
+        println!("{}", serde_json::to_string(report).unwrap_or_default());
+    } else {
+        for Listed { source, found, claim, .. } in &report.candidates {
+            match claim {
+                Some(Claim { version, issued }) => println!("claims version {version} of {issued}  {source} ({found})"),
+                None => println!("claims nothing readable  {source} ({found})"),
+            }
+        }
+        for failure in &report.failures {
+            eprintln!("not used: {}", failure.message);
+        }
+        for remark in &report.remarks {
+            eprintln!("not used: {remark}");
+        }
+        match report.candidates.len() {
+            0 => eprintln!("nothing was found"),
+            _ => eprintln!("these are claims, nothing was verified; `phase discover --trust` checks the signatures"),
+        }
+    }
+    if report.candidates.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
