@@ -61,7 +61,8 @@ size: build ## Print the size of the boot initramfs without modules, and fail ov
 compare: test-deps build ## Run the hand-made baseline beside Phase Boot and print the ratios
 	$(PHASE) compare --init $(INIT) $(KERNEL_OPTION)
 
-bench: test-deps ## Download with hashing against the download and the hash alone
+bench: test-deps ## The figures: hashing, verifying a release, memory, and download with hashing
+	cargo bench --package verify
 	cargo bench --package init
 
 tools: ## Install cargo-deny and cargo-fuzz below build/, and the toolchain's clippy and rustfmt

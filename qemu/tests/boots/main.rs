@@ -32,4 +32,5 @@ mod refuses_too_little_memory_before_the_download;
 mod restarts_if_the_release_has_no_init;
 mod says_that_the_server_has_no_release;
 mod says_that_the_server_is_away;
+mod takes_from_the_next_origin_only_what_is_missing;
 mod takes_the_newest_release_of_all_origins;

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    ops::Range,
     path::Path,
     sync::{Arc, Condvar, Mutex},
     thread,
@@ -43,6 +44,8 @@ pub(crate) struct Hostile {
 #[derive(Default)]
 struct Requests {
     paths: Mutex<Vec<String>>,
+    /// Paths of files that are there, and the bytes that were asked for.
+    parts: Mutex<Vec<(String, Range<usize>)>>,
     came: Condvar,
 }
 
@@ -85,6 +88,12 @@ impl Hostile {
         self.requests.paths.lock().unwrap().clone()
     }
 
+    /// The bytes that were asked for of the file whose path ends with `name`, request by request.
+    pub(crate) fn parts(&self, name: &str) -> Vec<Range<usize>> {
+        let parts = self.requests.parts.lock().unwrap();
+        parts.iter().filter(|(path, _)| path.ends_with(name)).map(|(_, range)| range.clone()).collect()
+    }
+
     /// Waits until a path with `part` in it has been asked for.
     pub(crate) fn wait_for_request(&self, part: &str) {
         let paths = self.requests.paths.lock().unwrap();
@@ -107,12 +116,16 @@ fn answer(mut stream: &TcpStream, root: &Path, requests: &Requests, (on, fault):
     let Ok(mut body) = fs::read(root.join(path.trim_start_matches('/'))) else {
         return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     };
-    let (size, start) = (body.len(), range_start(&head));
-    match start {
-        Some(start) => write!(stream, "HTTP/1.1 206 P\r\nContent-Range: bytes {start}-{}/{size}\r\n", size - 1)?,
+    let (size, range) = (body.len(), range(&head, body.len()));
+    match &range {
+        Some(part) => {
+            write!(stream, "HTTP/1.1 206 P\r\nContent-Range: bytes {}-{}/{size}\r\n", part.start, part.end - 1)?
+        }
         None => write!(stream, "HTTP/1.1 200 OK\r\n")?,
     }
-    let start = start.unwrap_or(0);
+    let Range { start, end } = range.unwrap_or(0..size);
+    requests.parts.lock().unwrap().push((path.to_owned(), start..end));
+    body.truncate(end);
     if fault == Fault::OneByteMore {
         body.push(b'!');
     }
@@ -149,9 +162,11 @@ fn request(stream: &TcpStream) -> io::Result<Vec<String>> {
     lines.take_while(|line| !line.as_ref().is_ok_and(String::is_empty)).collect()
 }
 
-/// The N of `Range: bytes=N-`.
-fn range_start(head: &[String]) -> Option<usize> {
+/// The part of a file of `size` bytes that is asked for: `Range: bytes=N-`, or `N-M`.
+fn range(head: &[String], size: usize) -> Option<Range<usize>> {
     let mut head = head.iter().map(|line| line.to_ascii_lowercase());
     let range = head.find_map(|line| line.strip_prefix("range: bytes=").map(str::to_owned))?;
-    range.trim().strip_suffix('-')?.parse().ok()
+    let (first, last) = range.trim().split_once('-')?;
+    let end = if last.is_empty() { size } else { last.parse::<usize>().ok()? + 1 };
+    Some(first.parse().ok()?..end)
 }

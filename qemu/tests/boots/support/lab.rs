@@ -193,6 +193,6 @@ fn fingerprint(path: &Path) -> String {
     format!("{} {} {:?}\n", path.display(), metadata.len(), metadata.modified().unwrap())
 }
 
-pub(super) fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("paths of the checkout are UTF-8")
 }

@@ -10,7 +10,7 @@ mod serve;
 
 pub(crate) use boot::Boot;
 pub(crate) use hostile::{Fault, Hostile};
-pub(crate) use lab::Lab;
+pub(crate) use lab::{Lab, text};
 pub(crate) use nginx::Nginx;
 pub(crate) use release::{Release, Tree};
 pub(crate) use serve::Serve;

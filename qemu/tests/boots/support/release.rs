@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use serde_json::Value;
@@ -66,11 +67,24 @@ impl Tree {
         self.directory.path()
     }
 
-    /// Flips one bit in the middle of the blob that holds the artifact whose name begins with `name`.
-    pub(crate) fn flip_bit_of_blob(&self, name: &str) {
+    /// The same tree in another place.
+    pub(crate) fn copy(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp").arg("-a").arg(self.path().join(".")).arg(directory.path()).status().unwrap();
+        assert!(copied.success());
+        Self { directory, published: self.published.clone() }
+    }
+
+    /// The digest of the artifact whose name begins with `name`, which is its blob's name.
+    pub(crate) fn blob(&self, name: &str) -> String {
         let blobs = self.published["blobs"].as_array().unwrap();
         let blob = blobs.iter().find(|blob| blob["name"].as_str().unwrap().starts_with(name)).unwrap();
-        let path = self.path().join("blobs/sha256").join(blob["sha256"].as_str().unwrap());
+        blob["sha256"].as_str().unwrap().to_owned()
+    }
+
+    /// Flips one bit in the middle of the blob that holds the artifact whose name begins with `name`.
+    pub(crate) fn flip_bit_of_blob(&self, name: &str) {
+        let path = self.path().join("blobs/sha256").join(self.blob(name));
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
