@@ -291,7 +291,9 @@ fn a_partition_that_the_system_has_mounted_takes_an_acknowledgement() {
     let image = Image::new(&[("state.json", &json(7))]);
     image.opened(Access::ReadWrite, |store, partition| {
         let mounted = Mounted::new(partition, &[]);
+        assert_eq!(store.state().unwrap(), Some(state(7)));
         store.set_state(&state(8)).unwrap();
+        assert_eq!(store.state().unwrap(), Some(state(8)));
         assert_eq!(fs::read(mounted.path().join("state.json")).unwrap(), json(8));
     });
     image.opened(Access::ReadWrite, |store, partition| {

@@ -151,26 +151,35 @@ impl Disk {
         if wanted == Access::ReadWrite && self.access == Access::ReadOnly {
             return Err(StoreError::ReadOnly);
         }
-        self.try_mount(wanted).map_err(|errno| StoreError::Mount {
+        let mounted = match self.try_mount(wanted, wanted) {
+            // The system has it mounted to be written; then it is one and the same file system, seen read-only here.
+            Err(Errno::BUSY) if self.access == Access::ReadWrite => self.try_mount(Access::ReadWrite, wanted),
+            mounted => mounted,
+        };
+        mounted.map_err(|errno| StoreError::Mount {
             file_system: self.file_system.name(),
             device: self.device.clone(),
             errno,
         })
     }
 
-    fn try_mount(&self, wanted: Access) -> Result<OwnedFd, Errno> {
+    /// Makes the file system known to the kernel as one of `file_system`, and a mount of it for `mount`.
+    fn try_mount(&self, file_system: Access, mount: Access) -> Result<OwnedFd, Errno> {
         let context = fsopen(self.file_system.name(), FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, "source", &self.device)?;
-        let mut attributes =
-            MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        if wanted == Access::ReadOnly {
-            attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+        if file_system == Access::ReadOnly {
             fsconfig_set_flag(&context, "ro")?;
         }
         if self.access == Access::ReadOnly && self.file_system == FileSystem::Ext4 {
             fsconfig_set_flag(&context, "noload")?;
         }
         fsconfig_create(&context)?;
+        let safe =
+            MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let attributes = match mount {
+            Access::ReadOnly => safe | MountAttrFlags::MOUNT_ATTR_RDONLY,
+            Access::ReadWrite => safe,
+        };
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
     }
 
