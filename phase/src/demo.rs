@@ -155,6 +155,7 @@ pub(crate) fn keys(own: &Path) -> anyhow::Result<PathBuf> {
         rescue_prompt: true,
         state: Reaction::Warn,
         max_validity_days: LIMITS.validity_days,
+        logging: trust::Logging::default(),
         epoch: 1,
         built: None,
         out: trust_file(own),

@@ -5,6 +5,7 @@ mod chain;
 mod changes;
 mod follow;
 mod init;
+mod logging;
 mod publish;
 mod rotate;
 mod show;
@@ -18,6 +19,7 @@ use verify::Role;
 use crate::{cli::UsageError, key::PublicKey};
 
 pub use init::{InitArgs, Report, init};
+pub use logging::Logging;
 
 /// Makes, rotates and shows trust files.
 #[derive(clap::Args)]

@@ -85,7 +85,7 @@ impl ProofRefusal {
     /// What the person at the machine can do about it.
     pub const fn advice(&self) -> &'static str {
         match self {
-            Self::Missing => "log the release and publish it with its proof (`phase publish --sigsum-proof`)",
+            Self::Missing => "log the release and publish it with its proof (`phase put-live --proof`)",
             Self::TooLarge { .. } | Self::Format { .. } => "publish what sigsum-submit wrote, unchanged",
             Self::Log { .. } => "log the release with a log of the trust file's policy",
             Self::Submitter { .. } => "log the release with a submitter's key of the trust file",

@@ -252,7 +252,7 @@ fn a_release_without_its_proof_is_refused_although_it_is_signed() {
         (refusal.kind(), refusal.to_string()),
         ("transparency", "no proof that it was logged came with the release, and the trust file wants one".to_owned())
     );
-    assert_eq!(refusal.advice(), "log the release and publish it with its proof (`phase publish --sigsum-proof`)");
+    assert_eq!(refusal.advice(), "log the release and publish it with its proof (`phase put-live --proof`)");
     let (_, of_another) = logged(&release_of(8).1);
     assert_eq!(check(Some(&of_another)).unwrap_err().kind(), "transparency");
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use serde::Serialize;
 use verify::{Channel, KeyId, LIMITS, Policy, Reaction, Role, Roles, Timestamp, Trust};
 
-use super::role;
+use super::{Logging, role};
 use crate::{
     cli::UsageError,
     clock,
@@ -23,7 +23,9 @@ Examples:
       --release-key keys/release.pub --out trust.json
   phase trust init --channel prod --root-key a.pub b.pub c.pub \\
       --root-threshold 2 --release-key ci.pub human.pub --release-threshold 2 \\
-      --max-validity-days 30 --out trust.json")]
+      --max-validity-days 30 --out trust.json
+  phase trust init --channel prod --root-key a.pub --release-key ci.pub \\
+      --sigsum-policy sigsum.policy --sigsum-submitter ci.pub --out trust.json")]
 pub struct InitArgs {
     /// The only channel whose releases are accepted
     #[arg(long)]
@@ -55,6 +57,9 @@ pub struct InitArgs {
     /// Most days that a manifest may be valid
     #[arg(long, value_name = "N", default_value_t = LIMITS.validity_days)]
     pub max_validity_days: u64,
+    /// Where releases have to be logged
+    #[command(flatten)]
+    pub logging: Logging,
     /// Its epoch, if machines may remember others: above all that were in force, when the root keys of those are lost
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub epoch: u64,
@@ -125,7 +130,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
             rescue_prompt: args.rescue_prompt,
             max_validity_days: args.max_validity_days,
             state: args.state,
-            transparency: None,
+            transparency: args.logging.transparency()?,
         },
     };
     let json = trust.to_json()?;

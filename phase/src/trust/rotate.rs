@@ -7,6 +7,7 @@ use serde::Serialize;
 use verify::{Envelope, KeyId, LIMITS, PublicKey, Reaction, Role, Sha256Digest, Timestamp, Trust, dsse, rotation};
 
 use super::{
+    Logging,
     chain::{self, Missing},
     changes, key,
 };
@@ -31,6 +32,7 @@ Examples:
   phase trust rotate --from trust.json --chain 2.dsse.json --add-root b.pub c.pub \\
       --root-threshold 2 --key keys/root --key keys/b --out 3.dsse.json
   phase trust rotate --from trust.json --expiry warn --key keys/root --out 2.dsse.json")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct RotateArgs {
     /// The trust file of the machines' boot media
     #[arg(long, value_name = "TRUST")]
@@ -74,6 +76,12 @@ pub(super) struct RotateArgs {
     /// Most days that a manifest may be valid
     #[arg(long, value_name = "N")]
     max_validity_days: Option<u64>,
+    /// Where releases have to be logged from now on
+    #[command(flatten)]
+    logging: Logging,
+    /// Releases need not be logged any more
+    #[arg(long, conflicts_with = "sigsum_policy")]
+    no_sigsum: bool,
     /// When the file was made (default: now)
     #[arg(long, value_name = "TIME")]
     built: Option<Timestamp>,
@@ -190,6 +198,10 @@ fn next(in_force: &Trust, args: &RotateArgs) -> anyhow::Result<Trust> {
     next.policy.state = args.state.unwrap_or(next.policy.state);
     next.policy.rescue_prompt = args.rescue_prompt.unwrap_or(next.policy.rescue_prompt);
     next.policy.max_validity_days = args.max_validity_days.unwrap_or(next.policy.max_validity_days);
+    if args.no_sigsum {
+        next.policy.transparency = None;
+    }
+    next.policy.transparency = args.logging.transparency()?.or(next.policy.transparency);
     Ok(next)
 }
 

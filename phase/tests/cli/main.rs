@@ -12,5 +12,5 @@ mod keys;
 mod keys_document;
 mod publish;
 mod serve;
-mod trust;
 mod signer;
+mod trust;

@@ -314,3 +314,42 @@ fn every_trust_command_has_help_with_examples() {
         assert!(said.contains("Examples:\n  phase trust"), "{command}: {said}");
     }
 }
+
+#[test]
+fn a_trust_file_may_want_releases_to_be_logged() {
+    let home = directory();
+    let home = home.path();
+    owners(home);
+    let public = verify::PublicKey::new(&public_bytes(home, "dan"), "log").unwrap();
+    let log = data_encoding::HEXLOWER.encode(public.as_bytes());
+    fs::write(home.join("policy"), format!("log {log}\nquorum none\n")).unwrap();
+    let init = ["trust", "init", "--channel", "demo", "--root-key", "ada.pub", "--release-key", "ci.pub", "--out"];
+    let logged = ["--sigsum-policy", "policy", "--sigsum-submitter", "ci.pub", "cy.pub"];
+    succeeds(home, &[&init[..], &["logged.json"], &logged].concat());
+    let transparency = trust(&home.join("logged.json")).policy.transparency.unwrap();
+    assert_eq!(transparency.sigsum_policy(), format!("log {log}\nquorum none\n"));
+    let submitters: Vec<_> = transparency.submitters().iter().map(|key| *key.as_bytes()).collect();
+    assert_eq!(submitters, [public_bytes(home, "ci"), public_bytes(home, "cy")]);
+
+    let one = fails(home, &[&init[..], &["other.json", "--sigsum-policy", "policy"]].concat(), 2);
+    assert!(one.contains("--sigsum-submitter"), "{one}");
+    fs::write(home.join("policy"), "quorum none\n").unwrap();
+    let none = fails(home, &[&init[..], &["other.json"], &logged].concat(), 2);
+    assert!(none.contains("policy: a policy without a log, wanted a Sigsum policy"), "{none}");
+    assert!(!home.join("other.json").exists());
+
+    // A rotation keeps it, and takes it away if it is told to.
+    let rotate = ["trust", "rotate", "--from", "logged.json", "--key", "ada", "--json", "--out"];
+    let kept = json(home, &[&rotate[..], &["kept.json"]].concat());
+    let gone = json(home, &[&rotate[..], &["gone.json", "--no-sigsum"]].concat());
+    let changes = |report: &serde_json::Value| report["changes"].to_string();
+    assert!(!changes(&kept).contains("sigsum") && changes(&gone).contains("policy.transparency.sigsum_policy: log "));
+}
+
+/// The raw bytes of a public key.
+fn public_bytes(home: &Path, name: &str) -> [u8; 32] {
+    let pem = fs::read_to_string(home.join(format!("{name}.pub"))).unwrap();
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = data_encoding::BASE64.decode(base64.as_bytes()).unwrap();
+    der[der.len() - 32..].try_into().unwrap()
+}
