@@ -119,7 +119,7 @@ fn answer(mut stream: &TcpStream, root: &Path, requests: &Requests, (on, fault):
     let (size, range) = (body.len(), range(&head, body.len()));
     match &range {
         Some(part) => {
-            write!(stream, "HTTP/1.1 206 P\r\nContent-Range: bytes {}-{}/{size}\r\n", part.start, part.end - 1)?
+            write!(stream, "HTTP/1.1 206 P\r\nContent-Range: bytes {}-{}/{size}\r\n", part.start, part.end - 1)?;
         }
         None => write!(stream, "HTTP/1.1 200 OK\r\n")?,
     }
