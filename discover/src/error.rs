@@ -69,6 +69,17 @@ pub enum FetchError {
         /// 200, or 206 when a part of a file was asked for.
         wanted: u16,
     },
+    /// A web page came instead of the file, as from a network that lets nobody through before a login.
+    #[error(
+        "{url}: a web page came instead of the file ({seen}). A network that wants a login first (a captive portal) does \
+         this: log in there, or use another network; else check the address of the origin"
+    )]
+    CaptivePortal {
+        /// What was asked for.
+        url: String,
+        /// What showed that it is a page, and where it came from.
+        seen: String,
+    },
     /// A redirect to nowhere, to another scheme than http, or one too many.
     #[error("{url}: the server redirects in a way that is not followed: {reason}")]
     Redirect {
@@ -144,6 +155,7 @@ impl FetchError {
             Self::Tls { .. } => "tls",
             Self::Timeout { .. } => "timeout",
             Self::Status { .. } => "status",
+            Self::CaptivePortal { .. } => "captive-portal",
             Self::Redirect { .. } => "redirect",
             Self::Encoding { .. } => "encoding",
             Self::Range { .. } => "range",
@@ -173,7 +185,9 @@ impl FetchError {
             ureq::Error::Timeout(_) => Self::Timeout { url, phase: "the next bytes" },
             ureq::Error::TooManyRedirects => Self::Redirect { url, reason: "too many redirects".to_owned() },
             ureq::Error::TlsRequired => {
-                Self::Redirect { url, reason: "to https, and this build has no TLS".to_owned() }
+                let reason = "to https, and this build has no TLS; a network that wants a login first (a captive portal) \
+                              does this too";
+                Self::Redirect { url, reason: reason.to_owned() }
             }
             error @ (ureq::Error::RedirectFailed | ureq::Error::BadUri(_)) => {
                 Self::Redirect { url, reason: error.to_string() }

@@ -31,6 +31,8 @@ mod lookup;
 #[cfg(feature = "mdns")]
 pub mod mdns;
 pub mod origin;
+mod portal;
+mod proxy;
 #[cfg(any(feature = "dht", feature = "mdns"))]
 pub mod search;
 #[cfg(feature = "tls")]
@@ -43,6 +45,7 @@ pub use error::FetchError;
 pub use gather::{Candidate, Gathered, Request, gather, prove};
 pub use limits::Limits;
 pub use origin::{Origin, Sink};
+pub use proxy::{Proxy, ProxyError};
 #[cfg(any(feature = "dht", feature = "mdns"))]
 pub use search::{Found, Search, Way, search};
 #[cfg(feature = "tls")]

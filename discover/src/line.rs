@@ -13,17 +13,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::Timeout;
+use ureq::http::Uri;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
+use crate::Proxy;
 use crate::link::{self, OffLink};
 #[cfg(feature = "tls")]
+use crate::proxy;
+#[cfg(feature = "tls")]
 use crate::tls::{Secret, Tls, TlsFailed};
+
+/// How every request begins.
+const METHOD: &[u8] = b"GET ";
 
 /// How connections are made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Dial {
     /// Only to addresses of the link.
     pub(crate) on_link: bool,
+    /// To a proxy instead of the origin.
+    pub(crate) proxy: Option<Proxy>,
     /// How servers of https prove themselves.
     #[cfg(feature = "tls")]
     pub(crate) tls: Tls,
@@ -70,21 +79,31 @@ impl Connector<()> for Line {
             self.keep(None);
             let host = details.uri.host().unwrap_or_default();
             let limit = limit(details.timeout)?;
+            if self.0.dial.proxy.is_some() {
+                proxy::tunnel(&stream, details.uri, limit)?;
+            }
             let secret = self.0.dial.tls.greet(&stream, host, limit).map_err(|error| match TlsFailed::of(&error) {
                 Some(failed) => ureq::Error::Other(Box::new(failed)),
                 None => timeout_or(error, details.timeout.reason),
             })?;
-            return Ok(Some(Socket { stream, buffers, line: self.clone(), secret: Some(secret) }));
+            return Ok(Some(Socket { stream, buffers, line: self.clone(), target: None, secret: Some(secret) }));
         }
         self.keep(Some(&stream));
+        let target = self.0.dial.proxy.as_ref().and_then(|_| whole(details.uri));
         Ok(Some(Socket {
             stream,
             buffers,
             line: self.clone(),
+            target,
             #[cfg(feature = "tls")]
             secret: None,
         }))
     }
+}
+
+/// What stands before the path when a proxy is asked (RFC 9112, section 3.2.2): `http://HOST:PORT`.
+fn whole(uri: &Uri) -> Option<String> {
+    Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?))
 }
 
 /// Tries the addresses in turn; each gets an equal part of the time that is left.
@@ -125,8 +144,22 @@ pub(crate) struct Socket {
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
     line: Line,
+    /// What is still to be put before the path of the request.
+    target: Option<String>,
     #[cfg(feature = "tls")]
     secret: Option<Secret>,
+}
+
+impl Socket {
+    /// Sends the library's output. It writes the path alone, which is right for an origin; a proxy needs the whole URL.
+    fn send(&mut self, amount: usize) -> io::Result<()> {
+        let output = &self.buffers.output()[..amount];
+        let mut stream = &*self.stream;
+        match (self.target.take(), output.split_at_checked(METHOD.len())) {
+            (Some(target), Some((METHOD, rest))) => stream.write_all(&[METHOD, target.as_bytes(), rest].concat()),
+            _ => stream.write_all(output),
+        }
+    }
 }
 
 impl Transport for Socket {
@@ -142,8 +175,7 @@ impl Transport for Socket {
             return sent.map_err(|error| timeout_or(error, timeout.reason));
         }
         self.stream.set_write_timeout(Some(limit(timeout)?))?;
-        let output = &self.buffers.output()[..amount];
-        (&*self.stream).write_all(output).map_err(|error| timeout_or(error, timeout.reason))
+        self.send(amount).map_err(|error| timeout_or(error, timeout.reason))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {

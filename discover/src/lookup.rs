@@ -10,19 +10,22 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use crate::Proxy;
 use crate::base::Zone;
 
 /// The system's resolver, behind a check of the scheme: a redirect to https must not even reach its server in a build that
-/// has no TLS. A link-local address gets the zone of the origin.
+/// has no TLS. A link-local address gets the zone of the origin. With a proxy it is the proxy's host that is looked up; the
+/// origin's is the proxy's to find.
 #[derive(Debug, Default)]
 pub(crate) struct Lookup {
     system: DefaultResolver,
     zone: Option<Zone>,
+    proxy: Option<Proxy>,
 }
 
 impl Lookup {
-    pub(crate) fn new(zone: Option<Zone>) -> Self {
-        Self { system: DefaultResolver::default(), zone }
+    pub(crate) fn new(zone: Option<Zone>, proxy: Option<Proxy>) -> Self {
+        Self { system: DefaultResolver::default(), zone, proxy }
     }
 }
 
@@ -47,6 +50,7 @@ impl Resolver for Lookup {
         if uri.scheme_str() != Some("http") && cfg!(not(feature = "tls")) {
             return Err(ureq::Error::TlsRequired);
         }
+        let uri = self.proxy.as_ref().map_or(uri, Proxy::uri);
         let mut addresses = self.system.resolve(uri, config, timeout).map_err(|error| match error {
             ureq::Error::Io(error) => ureq::Error::Other(Box::new(LookupFailed(error))),
             other => other,

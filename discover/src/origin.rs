@@ -13,7 +13,7 @@ use ureq::{Agent, Body};
 use crate::base::Base;
 use crate::line::{Dial, Direct, Line};
 use crate::lookup::Lookup;
-use crate::{FetchError, Limits, OriginError};
+use crate::{FetchError, Limits, OriginError, Proxy, portal};
 
 /// How we introduce ourselves.
 const USER_AGENT: &str = concat!("phase-boot/", env!("CARGO_PKG_VERSION"));
@@ -64,7 +64,15 @@ impl Origin {
             return Err(OriginError::HostName { seen: self.base.shown });
         }
         self.dial.on_link = true;
+        self.dial.proxy = None;
         Ok(self)
+    }
+
+    /// The same place, asked through a proxy; under the rule of local mode it is not.
+    #[must_use]
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.dial.proxy = Some(proxy.clone()).filter(|_| !self.dial.on_link);
+        self
     }
 
     /// The same place, whose servers prove themselves by `tls` if they speak https.
@@ -112,6 +120,7 @@ impl Origin {
         match outcome {
             Err(error) => Err(body_error(&url, error, got, offered.unwrap_or(limit))),
             Ok(_) if got > limit => Err(FetchError::TooMuch { url, wanted: limit }),
+            Ok(_) if portal::is_page(&document) => Err(portal::error(&url, &response, "it begins like HTML")),
             Ok(_) => Ok(document),
         }
     }
@@ -139,14 +148,16 @@ impl Origin {
         let line = self.line();
         let mut response = self.ask(&url, range.as_ref(), deadline, line.clone())?;
         let (offered, left) = (content_length(&response), end - first);
-        let body = response.body_mut().as_reader();
         match offered {
+            Some(seen) if seen != left && portal::is_html(&response) => {
+                Err(portal::error(&url, &response, "its type is text/html"))
+            }
             Some(seen) if seen != left => Err(FetchError::Length { url, seen, wanted: left }),
             Some(_) => {
-                let mut body = Direct::new(body, line, left, self.limits.idle, deadline);
+                let mut body = Direct::new(response.body_mut().as_reader(), line, left, self.limits.idle, deadline);
                 receive(&url, &mut body, end, sink, on_progress)
             }
-            None => receive(&url, &mut { body }, end, sink, on_progress),
+            None => receive(&url, &mut response.body_mut().as_reader(), end, sink, on_progress),
         }
     }
 
@@ -162,12 +173,15 @@ impl Origin {
         if let Some(range) = range {
             request = request.header(header::RANGE, range.asked());
         }
-        let response = request.call().map_err(|error| FetchError::from_http(url, error))?;
+        let response = request.call().map_err(|error| FetchError::from_http(&self.shown(url), error))?;
 
         let (code, wanted) = (response.status().as_u16(), if range.is_some() { 206 } else { 200 });
         if self.dial.on_link && response.status().is_redirection() {
             let reason = "local mode follows none".to_owned();
             return Err(FetchError::Redirect { url: url.to_owned(), reason });
+        }
+        if code == portal::LOGIN_FIRST {
+            return Err(portal::error(url, &response, "status 511"));
         }
         if code != wanted {
             return Err(FetchError::Status { url: url.to_owned(), code, wanted });
@@ -185,11 +199,20 @@ impl Origin {
         Ok(response)
     }
 
+    /// A URL for the message of a failed connection: it is the proxy's, if there is one.
+    fn shown(&self, url: &str) -> String {
+        match &self.dial.proxy {
+            Some(proxy) => format!("{url} through the proxy {proxy}"),
+            None => url.to_owned(),
+        }
+    }
+
     fn line(&self) -> Line {
         Line::new(self.dial.clone())
     }
 
-    /// The HTTP client of one request. A proxy in the environment is ignored: PID 1 was given its places by name.
+    /// The HTTP client of one request. A proxy in the environment is ignored: PID 1 was given its places by name. Ours is
+    /// not the library's either, which would ask it for a tunnel (CONNECT) that most proxies refuse for plain HTTP.
     fn agent(&self, deadline: Instant, line: Line) -> Agent {
         let limits = &self.limits;
         let config = Agent::config_builder()
@@ -208,7 +231,7 @@ impl Origin {
             .timeout_per_read(Some(limits.idle))
             .timeout_per_write(Some(limits.idle))
             .build();
-        Agent::with_parts(config, line, Lookup::new(self.base.zone.clone()))
+        Agent::with_parts(config, line, Lookup::new(self.base.zone.clone(), self.dial.proxy.clone()))
     }
 }
 

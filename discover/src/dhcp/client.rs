@@ -7,20 +7,22 @@ use thiserror::Error;
 
 use super::message::{self, Identity, Kind, Lease, Reply};
 
-/// DHCPDISCOVERs before we give up: with the pauses below, about half a minute.
-const DISCOVERS: u32 = 6;
 /// DHCPREQUESTs for one offer before we ask everybody again.
 const REQUESTS: u32 = 3;
 /// Pause after the first message. RFC 2131 suggests 4 s, for networks of 1997; a first packet is lost easily while a
 /// switch port wakes up, and a boot waits for it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Pauses double up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// Pauses double up to this. RFC 2131 goes on to 64 s; a switch port that opens after 30 s (spanning tree) is to be
+/// noticed soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-/// One run of the client on one interface. Times are those since the run began.
+/// One run of the client on one interface. Times are on any clock that only goes forward.
 #[derive(Debug)]
 pub struct Client {
     identity: Identity,
+    begun: Duration,
+    /// When nothing more is said.
+    deadline: Duration,
     state: State,
     /// DHCPDISCOVERs sent.
     discovers: u32,
@@ -84,9 +86,23 @@ pub enum GaveUp {
 }
 
 impl Client {
-    /// A client that sends its first message at time zero.
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, state: State::Selecting, discovers: 0, due: Duration::ZERO, objection: None }
+    /// A client that sends its first message now and asks until `deadline`.
+    pub fn new(identity: Identity, now: Duration, deadline: Duration) -> Self {
+        Self { identity, begun: now, deadline, state: State::Selecting, discovers: 0, due: now, objection: None }
+    }
+
+    /// Whether a server has offered an address that is being asked for.
+    pub fn has_offer(&self) -> bool {
+        matches!(self.state, State::Requesting(..))
+    }
+
+    /// Gives a lease back because another machine uses its address; then everybody is asked again.
+    pub fn decline(&mut self, lease: &Lease, now: Duration, jitter: u32) -> Step {
+        let Lease { address, server, .. } = lease;
+        self.objection = Some(format!("another machine uses {address}, which server {server} gave"));
+        self.state = State::Refused;
+        self.due = now + pause(self.discovers, jitter);
+        Step::Send(message::decline(&self.identity, lease), self.due)
     }
 
     /// Takes an event at time `now`. `jitter` is any random number: it spreads the pauses of machines that were switched
@@ -131,16 +147,16 @@ impl Client {
 
     /// Says what is due.
     fn speak(&mut self, now: Duration, jitter: u32) -> Step {
-        let seconds = u16::try_from(now.as_secs()).unwrap_or(u16::MAX);
+        let seconds = u16::try_from(now.saturating_sub(self.begun).as_secs()).unwrap_or(u16::MAX);
         let (payload, count) = match &mut self.state {
+            State::Over => return Step::GiveUp(self.gave_up()),
+            _ if now >= self.deadline => {
+                self.state = State::Over;
+                return Step::GiveUp(self.gave_up());
+            }
             State::Requesting(offer, sent) if *sent < REQUESTS => {
                 *sent += 1;
                 (message::request(&self.identity, seconds, offer), *sent)
-            }
-            State::Over => return Step::GiveUp(self.gave_up()),
-            State::Selecting | State::Refused | State::Requesting(..) if self.discovers >= DISCOVERS => {
-                self.state = State::Over;
-                return Step::GiveUp(self.gave_up());
             }
             state => {
                 if let State::Requesting(offer, _) = state {
@@ -152,7 +168,7 @@ impl Client {
                 (message::discover(&self.identity, seconds), self.discovers)
             }
         };
-        self.due = now + pause(count, jitter);
+        self.due = (now + pause(count, jitter)).min(self.deadline);
         Step::Send(payload, self.due)
     }
 

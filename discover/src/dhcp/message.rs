@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 use thiserror::Error;
 
 use options::Options;
+pub use routes::Route;
 
 mod options;
+mod routes;
 
 /// Bytes before the options: the fixed BOOTP header and the magic cookie.
 const FIXED_BYTES: usize = 240;
@@ -26,7 +28,7 @@ const NAME_SERVERS: usize = 3;
 /// Longest boot URL that is kept, in bytes.
 const URL_BYTES: usize = 1024;
 
-/// Option codes of RFC 2132, and 77 of RFC 3004.
+/// Option codes of RFC 2132, 77 of RFC 3004 and 121 of RFC 3442.
 mod code {
     pub(super) const MASK: u8 = 1;
     pub(super) const ROUTERS: u8 = 3;
@@ -44,6 +46,7 @@ mod code {
     pub(super) const CLIENT: u8 = 61;
     pub(super) const BOOT_FILE: u8 = 67;
     pub(super) const USER_CLASS: u8 = 77;
+    pub(super) const ROUTES: u8 = 121;
     pub(super) const END: u8 = 255;
 }
 
@@ -88,8 +91,10 @@ pub struct Lease {
     pub prefix: u8,
     /// The server's identifier (option 54).
     pub server: Ipv4Addr,
-    /// Routers, best first, at most three.
+    /// Routers to everywhere, best first, at most three.
     pub routers: Vec<Ipv4Addr>,
+    /// Routes to other networks, at most 16.
+    pub routes: Vec<Route>,
     /// Name servers, best first, at most three.
     pub dns: Vec<Ipv4Addr>,
     /// Seconds that the address is ours; `u32::MAX` is for ever.
@@ -135,15 +140,34 @@ pub enum MessageError {
 
 /// Writes DHCPDISCOVER: who gives me an address? `seconds` since we began to ask.
 pub fn discover(identity: &Identity, seconds: u16) -> Vec<u8> {
-    write(identity, seconds, 1, &[])
+    write(identity, seconds, 1, &[], WANTED)
 }
 
 /// Writes DHCPREQUEST for an offered lease: I take that one. Sent to everybody, so that other servers hear it too.
 pub fn request(identity: &Identity, seconds: u16, offer: &Lease) -> Vec<u8> {
-    write(identity, seconds, 3, &[(code::REQUESTED, offer.address), (code::SERVER, offer.server)])
+    write(identity, seconds, 3, &[(code::REQUESTED, offer.address), (code::SERVER, offer.server)], WANTED)
 }
 
-fn write(identity: &Identity, seconds: u16, kind: u8, addresses: &[(u8, Ipv4Addr)]) -> Vec<u8> {
+/// Writes DHCPDECLINE: another machine uses the address that you gave me.
+pub fn decline(identity: &Identity, lease: &Lease) -> Vec<u8> {
+    // RFC 2131, table 5: nothing is asked for.
+    write(identity, 0, 4, &[(code::REQUESTED, lease.address), (code::SERVER, lease.server)], &[])
+}
+
+/// The options that we ask for; RFC 3442 has routes stand before routers.
+const WANTED: &[u8] = &[
+    code::MASK,
+    code::ROUTES,
+    code::ROUTERS,
+    code::NAME_SERVERS,
+    code::DOMAIN,
+    code::MTU,
+    code::LEASE_TIME,
+    code::SERVER,
+    code::BOOT_FILE,
+];
+
+fn write(identity: &Identity, seconds: u16, kind: u8, addresses: &[(u8, Ipv4Addr)], wanted: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(SHORTEST);
     message.extend_from_slice(&[1, 1, 6, 0]); // BOOTREQUEST, Ethernet, address length, hops
     message.extend_from_slice(&identity.transaction.to_be_bytes());
@@ -161,23 +185,16 @@ fn write(identity: &Identity, seconds: u16, kind: u8, addresses: &[(u8, Ipv4Addr
         message.extend_from_slice(&[*code, 4]);
         message.extend_from_slice(&address.octets());
     }
-    message.extend_from_slice(&[code::LONGEST, 2]);
-    message.extend_from_slice(&LONGEST.to_be_bytes());
-    // RFC 3004: each class has its own length.
-    message.extend_from_slice(&[code::USER_CLASS, 10, 9]);
-    message.extend_from_slice(b"PhaseBoot");
-    let wanted = [
-        code::MASK,
-        code::ROUTERS,
-        code::NAME_SERVERS,
-        code::DOMAIN,
-        code::MTU,
-        code::LEASE_TIME,
-        code::SERVER,
-        code::BOOT_FILE,
-    ];
-    message.extend_from_slice(&[code::PARAMETERS, 8]);
-    message.extend_from_slice(&wanted);
+    if !wanted.is_empty() {
+        message.extend_from_slice(&[code::LONGEST, 2]);
+        message.extend_from_slice(&LONGEST.to_be_bytes());
+        // RFC 3004: each class has its own length.
+        message.extend_from_slice(&[code::USER_CLASS, 10, 9]);
+        message.extend_from_slice(b"PhaseBoot");
+        // A handful: it always fits in the one byte of a length.
+        message.extend_from_slice(&[code::PARAMETERS, u8::try_from(wanted.len()).unwrap_or(0)]);
+        message.extend_from_slice(wanted);
+    }
     message.push(code::END);
     message.resize(message.len().max(SHORTEST), 0);
     message
@@ -228,17 +245,28 @@ fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease
     if seconds == 0 {
         return Err(unusable("lease time", &[0]));
     }
+    let (default, others) = ways(options);
     Ok(Lease {
         address,
         prefix,
         server,
-        routers: options.hosts(code::ROUTERS, ROUTERS),
+        routers: default,
+        routes: others,
         dns: options.hosts(code::NAME_SERVERS, NAME_SERVERS),
         seconds,
         domain: options.find(code::DOMAIN).and_then(domain),
         mtu: options.find(code::MTU).and_then(mtu),
         boot_url: options.find(code::BOOT_FILE).and_then(boot_url),
     })
+}
+
+/// Routers to everywhere, and routes to other networks. RFC 3442: who gives routes means them instead of option 3.
+fn ways(options: &Options) -> (Vec<Ipv4Addr>, Vec<Route>) {
+    let Some(given) = options.find(code::ROUTES).and_then(routes::parse) else {
+        return (options.hosts(code::ROUTERS, ROUTERS), Vec::new());
+    };
+    let (default, others): (Vec<Route>, Vec<Route>) = given.into_iter().partition(|route| route.prefix == 0);
+    (default.into_iter().filter_map(|route| route.router).take(ROUTERS).collect(), others)
 }
 
 /// Turns a mask into the length of a prefix, if it is one.

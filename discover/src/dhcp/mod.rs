@@ -2,7 +2,7 @@
 //!
 //! [`parse`](message::parse) takes a UDP payload from anybody and gives typed values or a reason; it never panics and
 //! allocates no more than the payload. [`Client`] takes events and the time and says what to send and how long to wait;
-//! it ends after a bounded number of messages. Why this is our own: docs/decisions/0002-dhcp.md.
+//! it ends when its time is over. Why this is our own: docs/decisions/0002-dhcp.md.
 //!
 //! Everything in a [`Lease`] is a hint: it may lead nowhere or to an attacker, and it cannot make anything trusted.
 
@@ -10,7 +10,7 @@ pub mod client;
 pub mod message;
 
 pub use client::{Client, Event, GaveUp, Step};
-pub use message::{Identity, Kind, Lease, MessageError, Reply};
+pub use message::{Identity, Kind, Lease, MessageError, Reply, Route};
 
 /// UDP port that servers listen on.
 pub const SERVER_PORT: u16 = 67;

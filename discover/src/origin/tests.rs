@@ -277,3 +277,95 @@ fn silence_ends_at_the_idle_limit_or_the_deadline() {
         assert_eq!(sink.got, 4);
     }
 }
+
+#[test]
+fn a_proxy_is_asked_with_the_whole_url() {
+    let (address, seen) = serve(vec![
+        reply("200 OK", "Content-Length: 5\r\n", b"hello"),
+        reply("200 OK", "Content-Length: 10\r\n", b"0123456789"),
+    ]);
+    let proxy = Proxy::parse(&format!("http://{address}")).unwrap();
+    // A name that nobody here can look up: that is the proxy's to do.
+    let origin = Origin::parse("http://origin.invalid:8000/tree").unwrap().through(&proxy);
+    assert_eq!(origin.envelope("demo", "x86_64", soon()).unwrap(), b"hello");
+    let request = seen.recv().unwrap();
+    let wanted = "GET http://origin.invalid:8000/tree/demo/x86_64/manifest.dsse.json HTTP/1.1\r\n";
+    assert!(request.starts_with(wanted), "{request}");
+    assert!(request.to_ascii_lowercase().contains("host: origin.invalid:8000\r\n"), "{request}");
+
+    let mut sink = Buffer::of(10);
+    origin.blob(HEX, 10, 10, &mut sink, soon(), &mut |_| {}).unwrap();
+    assert_eq!(sink.bytes, b"0123456789");
+    assert!(seen.recv().unwrap().starts_with("GET http://origin.invalid:8000/tree/blobs/sha256/"));
+}
+
+#[test]
+fn a_redirect_goes_through_the_proxy_too() {
+    let (address, seen) = serve(vec![
+        reply("302 Found", "Location: http://mirror.invalid/e\r\nContent-Length: 0\r\n", b""),
+        reply("200 OK", "Content-Length: 5\r\n", b"hello"),
+    ]);
+    let proxy = Proxy::parse(&format!("http://{address}")).unwrap();
+    let origin = Origin::parse("http://origin.invalid").unwrap().through(&proxy);
+    assert_eq!(origin.envelope("demo", "x86_64", soon()).unwrap(), b"hello");
+    assert!(seen.recv().unwrap().starts_with("GET http://origin.invalid/demo/x86_64/"));
+    assert!(seen.recv().unwrap().starts_with("GET http://mirror.invalid/e HTTP/1.1\r\n"));
+}
+
+#[test]
+fn a_proxy_that_is_away_is_named() {
+    let proxy = Proxy::parse("http://127.0.0.1:1").unwrap();
+    let origin = Origin::parse("http://origin.invalid").unwrap().through(&proxy);
+    let error = origin.envelope("demo", "x86_64", soon()).unwrap_err();
+    assert_eq!(error.kind(), "unreachable");
+    assert!(error.to_string().contains("through the proxy http://127.0.0.1:1:"), "{error}");
+}
+
+const PAGE: &[u8] = b"\n<!DOCTYPE html><html><body>Welcome to the hotel</body></html>";
+
+#[test]
+fn a_page_instead_of_an_envelope_is_a_captive_portal() {
+    // Whatever it is called.
+    for kind in ["text/html; charset=utf-8", "application/json"] {
+        let answer = reply("200 OK", &format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", PAGE.len()), PAGE);
+        let origin = Origin::parse(&format!("http://{}", serve(vec![answer]).0)).unwrap();
+        let error = origin.envelope("demo", "x86_64", soon()).unwrap_err();
+        assert_eq!(error.kind(), "captive-portal");
+        assert!(error.to_string().contains("captive portal) does this: log in there"), "{error}");
+    }
+}
+
+#[test]
+fn a_redirect_to_a_login_page_is_named_with_its_place() {
+    let (portal, _) = serve(vec![reply("200 OK", &format!("Content-Length: {}\r\n", PAGE.len()), PAGE)]);
+    let away = reply("302 Found", &format!("Location: http://{portal}/login\r\nContent-Length: 0\r\n"), b"");
+    let origin = Origin::parse(&format!("http://{}", serve(vec![away]).0)).unwrap();
+    let error = origin.envelope("demo", "x86_64", soon()).unwrap_err();
+    assert_eq!(error.kind(), "captive-portal");
+    assert!(error.to_string().contains(&format!("it came from http://{portal}/login")), "{error}");
+}
+
+// With TLS the redirect is followed, and the page is seen.
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_redirect_to_a_login_page_over_https_says_what_it_may_be() {
+    let away = reply("302 Found", "Location: https://login.invalid/\r\nContent-Length: 0\r\n", b"");
+    let origin = Origin::parse(&format!("http://{}", serve(vec![away]).0)).unwrap();
+    let error = origin.envelope("demo", "x86_64", soon()).unwrap_err();
+    assert_eq!(error.kind(), "redirect");
+    assert!(error.to_string().contains("captive portal"), "{error}");
+}
+
+#[test]
+fn the_status_of_captive_portals_is_known() {
+    let answer = reply("511 Network Authentication Required", "Content-Length: 0\r\n", b"");
+    let origin = Origin::parse(&format!("http://{}", serve(vec![answer]).0)).unwrap();
+    assert_eq!(origin.envelope("demo", "x86_64", soon()).unwrap_err().kind(), "captive-portal");
+}
+
+#[test]
+fn a_page_instead_of_a_blob_is_a_captive_portal_and_a_page_with_status_404_is_not() {
+    let headers = format!("Content-Type: text/html\r\nContent-Length: {}\r\n", PAGE.len());
+    assert_eq!(blob_error(reply("200 OK", &headers, PAGE)).kind(), "captive-portal");
+    assert_eq!(blob_error(reply("404 Not Found", &headers, PAGE)).kind(), "status");
+}

@@ -56,6 +56,7 @@ fn an_offer_is_read() {
         prefix: 24,
         server: Ipv4Addr::new(10, 0, 2, 2),
         routers: vec![Ipv4Addr::new(10, 0, 2, 2)],
+        routes: Vec::new(),
         dns: vec![Ipv4Addr::new(10, 0, 2, 3)],
         seconds: 86400,
         domain: None,
@@ -76,12 +77,39 @@ fn what_we_write_has_the_form_of_the_rfcs() {
     assert_eq!(options.find(code::USER_CLASS), Some(&b"\x09PhaseBoot"[..]));
     assert_eq!(options.find(code::CLIENT), Some(&[1, 2, 0, 0, 0, 0, 7][..]));
     assert_eq!(options.find(code::REQUESTED), None);
+    let wanted = options.find(code::PARAMETERS).unwrap();
+    let place = |code| wanted.iter().position(|&known| known == code).unwrap();
+    assert!(place(code::ROUTES) < place(code::ROUTERS), "RFC 3442: {wanted:?}");
 
     let offer = with(code::DOMAIN, b"lan").unwrap();
     let options = Options::read(&request(&IDENTITY, 0, &offer)).unwrap();
     assert_eq!(options.find(code::KIND), Some(&[3][..]));
     assert_eq!(options.address(code::REQUESTED), Ok(Some(offer.address)));
     assert_eq!(options.address(code::SERVER), Ok(Some(offer.server)));
+}
+
+#[test]
+fn what_is_declined_is_named_and_nothing_is_asked_for() {
+    let lease = with(code::DOMAIN, b"lan").unwrap();
+    let message = decline(&IDENTITY, &lease);
+    assert_eq!(message[12..28], [0; 16], "no address is ours");
+    let options = Options::read(&message).unwrap();
+    assert_eq!(options.find(code::KIND), Some(&[4][..]));
+    assert_eq!(options.address(code::REQUESTED), Ok(Some(lease.address)));
+    assert_eq!(options.address(code::SERVER), Ok(Some(lease.server)));
+    assert_eq!(options.find(code::PARAMETERS), None);
+}
+
+#[test]
+fn classless_routes_stand_instead_of_routers() {
+    let lease = with(code::ROUTES, &[24, 10, 9, 8, 0, 0, 0, 0, 0, 10, 0, 2, 9]).unwrap();
+    assert_eq!(lease.routers, [Ipv4Addr::new(10, 0, 2, 9)]);
+    assert_eq!(lease.routes, [Route { network: Ipv4Addr::new(10, 9, 8, 0), prefix: 24, router: None }]);
+    let without_default = with(code::ROUTES, &[24, 10, 9, 8, 10, 0, 2, 9]).unwrap();
+    assert_eq!(without_default.routers, [] as [Ipv4Addr; 0]);
+    // Half a table is none.
+    let cut = with(code::ROUTES, &[24, 10, 9, 8, 10, 0, 2]).unwrap();
+    assert_eq!((cut.routers, cut.routes), (vec![Ipv4Addr::new(10, 0, 2, 2)], vec![]));
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! How names are looked up where `init` looks them up: by musl, with the options that `init` writes to resolv.conf. Run with
+//! `--target x86_64-unknown-linux-musl` (as `make test` does); with another C library a dead server costs its timeout.
+//! Needs `unshare`, `ip` and `dnsmasq`.
+
+// Helpers of tests panic too; clippy.toml only knows the test functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use discover::Origin;
+
+/// Set in a test that runs in its own namespaces.
+const INSIDE: &str = "PHASE_TEST_INSIDE";
+/// What `init` writes (init/src/network/resolver.rs).
+const OPTIONS: &str = "options timeout:6 attempts:6\n";
+
+/// Runs this test again in namespaces of its own, whose end is the end of all that it started; `true` inside of them.
+fn inside(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let output = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("unshare (package util-linux) has to be installed");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{test} failed in its namespaces:\n{said}");
+    false
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(status.success(), "{program} {arguments:?}: {status}");
+}
+
+/// A machine with these name servers, of which 127.0.0.1 is a dnsmasq that knows `origin.test`, with a web server.
+fn machine(name_servers: &[&str]) -> Child {
+    run("ip", &["link", "set", "lo", "up"]);
+    let lines: String = name_servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, lines + OPTIONS).unwrap();
+    run("mount", &["--bind", file.path().to_str().unwrap(), "/etc/resolv.conf"]);
+    let options = [
+        "--no-daemon",
+        "--conf-file=/dev/null",
+        "--user=root",
+        "--no-resolv",
+        "--pid-file=",
+        "--listen-address=127.0.0.1",
+    ];
+    let answers = ["--bind-interfaces", "--local=/test/", "--host-record=origin.test,127.0.0.1"];
+    let server = Command::new("dnsmasq").args(options).args(answers).spawn().expect("dnsmasq has to be installed");
+    let begin = Instant::now();
+    // Its port is taken once it is ready.
+    while UdpSocket::bind("127.0.0.1:53").is_ok() {
+        assert!(begin.elapsed() < Duration::from_secs(5), "dnsmasq does not come up");
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::spawn(|| {
+        let listener = TcpListener::bind("127.0.0.1:8000").unwrap();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 2000]);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+        }
+    });
+    server
+}
+
+fn fetch(host: &str) -> Result<Vec<u8>, discover::FetchError> {
+    let origin = Origin::parse(&format!("http://{host}:8000")).unwrap();
+    origin.envelope("demo", "x86_64", Instant::now() + Duration::from_secs(20))
+}
+
+#[test]
+fn a_dead_name_server_costs_nothing() {
+    if !inside("a_dead_name_server_costs_nothing") {
+        return;
+    }
+    // It takes questions and never answers, as one behind a broken link does.
+    let _server = machine(&["127.0.0.9", "127.0.0.1"]);
+    let _dead = UdpSocket::bind("127.0.0.9:53").unwrap();
+    let begin = Instant::now();
+    assert_eq!(fetch("origin.test").unwrap(), b"{}");
+    let most = Duration::from_secs(if cfg!(target_env = "musl") { 1 } else { 8 });
+    assert!(begin.elapsed() < most, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn dead_name_servers_end_in_bounded_time_with_their_word() {
+    if !inside("dead_name_servers_end_in_bounded_time_with_their_word") {
+        return;
+    }
+    let _server = machine(&["127.0.0.9"]);
+    let _dead = UdpSocket::bind("127.0.0.9:53").unwrap();
+    let begin = Instant::now();
+    let error = fetch("origin.test").unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+    let kinds = if cfg!(target_env = "musl") { &["dns"][..] } else { &["dns", "timeout"] };
+    assert!(kinds.contains(&error.kind()), "{error}");
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_said_at_once() {
+    if !inside("a_name_that_nobody_knows_is_said_at_once") {
+        return;
+    }
+    let _server = machine(&["127.0.0.1"]);
+    let begin = Instant::now();
+    let error = fetch("nobody.test").unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert_eq!(error.kind(), "dns", "{error}");
+}
