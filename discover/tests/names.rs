@@ -50,12 +50,21 @@ fn run(program: &str, arguments: &[&str]) {
     assert!(status.success(), "{program} {arguments:?}: {status}");
 }
 
+/// A program that ends with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A machine with these name servers, of which 127.0.0.1 is a dnsmasq that knows `origin.test`, with a web server.
-fn machine(name_servers: &[&str]) -> Child {
+fn machine(name_servers: &[&str]) -> Server {
     run("ip", &["link", "set", "lo", "up"]);
-    let lines: String = name_servers.iter().map(|server| format!("nameserver {server}\n")).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&file, lines + OPTIONS).unwrap();
+    std::fs::write(&file, format!("nameserver {}\n{OPTIONS}", name_servers.join("\nnameserver "))).unwrap();
     run("mount", &["--bind", file.path().to_str().unwrap(), "/etc/resolv.conf"]);
     let options = [
         "--no-daemon",
@@ -66,7 +75,8 @@ fn machine(name_servers: &[&str]) -> Child {
         "--listen-address=127.0.0.1",
     ];
     let answers = ["--bind-interfaces", "--local=/test/", "--host-record=origin.test,127.0.0.1"];
-    let server = Command::new("dnsmasq").args(options).args(answers).spawn().expect("dnsmasq has to be installed");
+    let mut command = Command::new("dnsmasq");
+    let server = Server(command.args(options).args(answers).spawn().expect("dnsmasq has to be installed"));
     let begin = Instant::now();
     // Its port is taken once it is ready.
     while UdpSocket::bind("127.0.0.1:53").is_ok() {

@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use init::network::plan::{Addressing, Ip, MOST_MEMBERS};
 use init::parameters::{MOST_ATTEMPTS, MOST_ORIGINS, Parameters};
 use init::{cmdline, kexec};
 use libfuzzer_sys::fuzz_target;
@@ -12,6 +13,14 @@ fuzz_target!(|bytes: &[u8]| {
     let (parameters, ignored) = Parameters::parse(&line);
     assert!(parameters.origins.len() <= MOST_ORIGINS);
     assert!(parameters.attempts.is_none_or(|attempts| (1..=MOST_ATTEMPTS).contains(&attempts)));
+    let network = &parameters.network;
+    assert!(network.vlan.as_ref().is_none_or(|vlan| (1..=4094).contains(&vlan.id)));
+    assert!(network.bond.as_ref().is_none_or(|bond| (2..=MOST_MEMBERS).contains(&bond.members.len())));
+    if let Some(Ip { addressing: Addressing::Fixed(fixed), .. }) = &network.ip {
+        let most = if fixed.address.is_ipv4() { 32 } else { 128 };
+        assert!((1..=most).contains(&fixed.prefix) && fixed.dns.len() <= 2, "{fixed:?}");
+        assert!(!fixed.address.is_unspecified() && !fixed.address.is_multicast() && !fixed.address.is_loopback());
+    }
     assert!(ignored.iter().all(|ignored| ignored.to_string().len() < 600));
 
     let Ok(next) = kexec::command_line("signed=1 quiet", &line) else { return };

@@ -61,7 +61,7 @@ impl StageOne<'_> {
         let mode = self.timeline.stage("mode", || mode::choose(config.parameters.mode), |mode| field("mode", mode))?;
         let access = Access::of(mode);
         let memory = self.remember(&config, access);
-        let connection = self.network()?;
+        let connection = self.network(&config)?;
         let mut found = self.discover(&config, memory.epoch())?;
         let believed = self.believe(memory, &found, access)?;
         self.prove(&config, &believed, &mut found);
@@ -85,8 +85,13 @@ impl StageOne<'_> {
         Ok(self.timeline.stage("modules", load, |drivers| field("loaded", &drivers.loaded))?)
     }
 
-    fn network(&self) -> Result<network::Connection, BootError> {
-        let up = || match network::up(&network::Settings::default(), self.console) {
+    fn network(&self, config: &Config) -> Result<network::Connection, BootError> {
+        let settings = network::Settings {
+            plan: config.parameters.network.clone(),
+            command_line: config.command_line.clone(),
+            ..network::Settings::default()
+        };
+        let up = || match network::up(&settings, self.console) {
             Network::Up(connection) => Ok(connection),
             Network::Down(reason) => Err(BootError::Network(reason)),
         };

@@ -147,6 +147,9 @@ pub fn read(root: &Path) -> Result<Config, ConfigError> {
     for given in &file.origins {
         origins.push(Origin::parse(given).map_err(ConfigError::Origin)?);
     }
+    if let Some(proxy) = &parameters.proxy {
+        origins = origins.into_iter().map(|origin| origin.through(proxy)).collect();
+    }
     Ok(Config { trust, origins, store: file.store, recovery, parameters, command_line, remarks })
 }
 

@@ -1,14 +1,16 @@
-//! The `phase.*` parameters of the kernel command line (docs/cmdline.md). None of them can weaken trust.
+//! The `phase.*` parameters of the kernel command line, and `ip=` (docs/cmdline.md). None of them can weaken trust.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use discover::Proxy;
 use verify::ValueError;
 
 use crate::cmdline;
 use crate::console::Verbosity;
 use crate::mode::Mode;
+use crate::network::plan::{Bond, Ip, Plan, Vlan};
 
 /// Most origins that are taken from one command line.
 pub const MOST_ORIGINS: usize = 8;
@@ -35,6 +37,10 @@ pub struct Parameters {
     pub mode: Option<Mode>,
     /// `phase.origin=`, in order; each is judged where it is used.
     pub origins: Vec<String>,
+    /// `phase.proxy=`
+    pub proxy: Option<Proxy>,
+    /// `ip=`, `phase.vlan=` and `phase.bond=`
+    pub network: Plan,
     /// `phase.on_failure=`
     pub on_failure: Option<OnFailure>,
     /// `phase.attempts=`
@@ -60,7 +66,8 @@ impl fmt::Display for Ignored {
     }
 }
 
-const NAMES: &str = "phase.mode=, phase.origin=, phase.on_failure=, phase.attempts=, phase.shell or phase.quiet";
+const NAMES: &str = "phase.mode=, phase.origin=, phase.proxy=, phase.vlan=, phase.bond=, phase.on_failure=, phase.attempts=, \
+                     phase.shell or phase.quiet";
 
 impl Parameters {
     /// Reads a command line. What is not allowed is left out and named.
@@ -68,8 +75,14 @@ impl Parameters {
         let mut parameters = Self::default();
         let mut ignored = Vec::new();
         for (key, value) in cmdline::words(command_line) {
-            let Some(name) = key.strip_prefix("phase.") else { continue };
-            if let Err(wanted) = parameters.take(name, value.as_deref()) {
+            let taken = match key.strip_prefix("phase.") {
+                Some(name) => parameters.take(name, value.as_deref()),
+                None if key == "ip" => {
+                    Ip::parse(value.as_deref().unwrap_or_default()).map(|ip| parameters.network.ip = Some(ip))
+                }
+                None => continue,
+            };
+            if let Err(wanted) = taken {
                 ignored.push(Ignored { word: shown(&key, value), wanted });
             }
         }
@@ -93,6 +106,11 @@ impl Parameters {
                 }
                 self.origins.push(value.to_owned());
             }
+            ("proxy", Some(value)) => {
+                self.proxy = Some(Proxy::parse(value).map_err(|_| "http://HOST:PORT without a user name")?);
+            }
+            ("vlan", Some(value)) => self.network.vlan = Some(Vlan::parse(value)?),
+            ("bond", Some(value)) => self.network.bond = Some(Bond::parse(value)?),
             ("on_failure", Some(value)) => {
                 self.on_failure = Some(value.parse().map_err(|_| ON_FAILURE)?);
             }
@@ -103,7 +121,7 @@ impl Parameters {
             ("shell", None) => self.shell = true,
             ("quiet", None) => self.quiet = true,
             ("shell" | "quiet", Some(_)) => return Err("no value"),
-            ("mode" | "origin" | "on_failure" | "attempts", _) => return Err("a value"),
+            ("mode" | "origin" | "proxy" | "vlan" | "bond" | "on_failure" | "attempts", _) => return Err("a value"),
             _ => return Err(NAMES),
         }
         Ok(())
@@ -141,7 +159,8 @@ mod tests {
     #[test]
     fn every_parameter_is_read() {
         let line = "quiet phase.mode=local phase.origin=http://a phase.origin=http://b:8/c phase.on_failure=poweroff \
-                    phase.attempts=7 phase.shell phase.quiet";
+                    phase.proxy=http://proxy:3128 phase.vlan=5@bond0 phase.bond=802.3ad:eth0,eth1 \
+                    ip=192.0.2.5::192.0.2.1:24::bond0.5:none phase.attempts=7 phase.shell phase.quiet";
         let (parameters, ignored) = Parameters::parse(line);
         assert_eq!(ignored, []);
         assert_eq!(
@@ -149,6 +168,12 @@ mod tests {
             Parameters {
                 mode: Some(Mode::Local),
                 origins: vec!["http://a".into(), "http://b:8/c".into()],
+                proxy: Proxy::parse("http://proxy:3128").ok(),
+                network: Plan {
+                    ip: Ip::parse("192.0.2.5::192.0.2.1:24::bond0.5:none").ok(),
+                    vlan: Vlan::parse("5@bond0").ok(),
+                    bond: Bond::parse("802.3ad:eth0,eth1").ok(),
+                },
                 on_failure: Some(OnFailure::PowerOff),
                 attempts: Some(7),
                 shell: true,
@@ -173,6 +198,30 @@ mod tests {
     }
 
     #[test]
+    fn rubbish_about_the_network_leaves_it_automatic_and_is_named() {
+        let line = "ip=192.0.2.5::x phase.vlan=5000 phase.bond=802.3ad:eth0 phase.proxy=proxy:3128 ip";
+        let (parameters, ignored) = Parameters::parse(line);
+        assert_eq!(parameters, Parameters::default());
+        let said: Vec<String> = ignored.iter().map(Ignored::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "ip=192.0.2.5::x on the kernel command line is ignored; wanted an address or nothing in field 3 (gateway)",
+                "phase.vlan=5000 on the kernel command line is ignored; wanted ID or ID@IFACE, with an ID from 1 to 4094",
+                "phase.bond=802.3ad:eth0 on the kernel command line is ignored; wanted 2 to 8 interfaces",
+                "phase.proxy=proxy:3128 on the kernel command line is ignored; wanted http://HOST:PORT without a user name",
+                "ip on the kernel command line is ignored; wanted dhcp, on, any, off, none or an address",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_understood_stays_when_rubbish_follows() {
+        let (parameters, ignored) = Parameters::parse("phase.vlan=5 phase.vlan=x");
+        assert_eq!((parameters.network.vlan.map(|vlan| vlan.id), ignored.len()), (Some(5), 1));
+    }
+
+    #[test]
     fn the_last_of_two_counts_and_origins_have_an_end() {
         let many = "phase.origin=http://x ".repeat(9);
         let (parameters, ignored) = Parameters::parse(&format!("phase.mode=private phase.mode=internet {many}"));
@@ -190,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_line_is_read_within_limits(line in "(phase\\.[a-z_]{0,12}(=[ -~]{0,20})? ?|[ -~]{0,10} ){0,40}") {
+        fn any_line_is_read_within_limits(line in "((phase\\.[a-z_]{0,12}|ip)(=[ -~]{0,20})? ?|[ -~]{0,10} ){0,40}") {
             let (parameters, _) = Parameters::parse(&line);
             prop_assert!(parameters.origins.len() <= MOST_ORIGINS);
             prop_assert!(parameters.attempts.is_none_or(|attempts| (1..=MOST_ATTEMPTS).contains(&attempts)));

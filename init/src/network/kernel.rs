@@ -1,18 +1,21 @@
 //! What is asked of the kernel over rtnetlink(7): links, addresses, routes, and word when they change.
 
+use std::ffi::CString;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use netlink_bindings::rt_addr::{self, Ifaddrmsg};
-use netlink_bindings::rt_link::{self, Ifinfomsg};
+use netlink_bindings::rt_link::{self, Ifinfomsg, IterableLinkAttrs};
 use netlink_bindings::rt_route::{self, Rtmsg};
 use netlink_socket2::NetlinkSocket;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
+use super::layout::{BOND, vlan_name};
 use super::link::{Link, UP};
+use super::plan::{Bond, Vlan};
 
 /// Address families, as one byte in rtnetlink's headers.
 const INET: u8 = 2;
@@ -21,9 +24,14 @@ const INET6: u8 = 10;
 const TABLE_MAIN: u8 = 254;
 const PROTOCOL_BOOT: u8 = 3;
 const SCOPE_UNIVERSE: u8 = 0;
+const SCOPE_LINK: u8 = 253;
 const UNICAST: u8 = 1;
 /// `RTNH_F_ONLINK`: the router is on the link, whatever the address says.
 const ON_LINK: u32 = 4;
+/// `linux/if_addr.h`: an address that is used without asking first whether another machine has it.
+const NO_DUPLICATE_DETECTION: u8 = 0x02;
+/// How often a bond looks at the carriers of its members, in milliseconds, as everybody sets it.
+const BOND_LOOKS_MS: u32 = 100;
 /// `linux/if_addr.h`: addresses that cannot be used (duplicate, deprecated, not yet proved to be ours).
 const UNUSABLE: u32 = 0x08 | 0x20 | 0x40;
 
@@ -58,6 +66,8 @@ impl Kernel {
                 flags: header.ifi_flags,
                 hardware: attributes.get_address().unwrap_or_default().to_vec(),
                 mtu: attributes.get_mtu().unwrap_or_default(),
+                info: info_kind(&attributes),
+                master: attributes.get_master().unwrap_or_default(),
             });
         }
         Ok(links)
@@ -84,39 +94,93 @@ impl Kernel {
     }
 
     /// Gives an interface an address; that it has it already is no error.
-    pub(super) fn add_address(&mut self, interface: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
-        let header = Ifaddrmsg { ifa_family: INET, ifa_prefixlen: prefix, ifa_index: interface, ..Default::default() };
+    pub(super) fn add_address(&mut self, interface: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
+        let (family, flags) = if address.is_ipv4() { (INET, 0) } else { (INET6, NO_DUPLICATE_DETECTION) };
+        let header = Ifaddrmsg {
+            ifa_family: family,
+            ifa_prefixlen: prefix,
+            ifa_flags: flags,
+            ifa_index: interface,
+            ..Default::default()
+        };
         let mut request = rt_addr::Request::new().set_create().set_replace().op_newaddr_do(&header);
-        let address = IpAddr::V4(address);
         request.encode().push_local(address).push_address(address);
         Ok(self.0.request(&request)?.recv_ack()?)
     }
 
-    /// Makes a router the way to everywhere else, instead of the one before.
-    pub(super) fn set_default_route(&mut self, interface: u32, router: Ipv4Addr) -> io::Result<()> {
+    /// Makes a router the way to a network, instead of the one before; without a router it is on the link itself. A prefix
+    /// of zero is everywhere.
+    pub(super) fn set_route(
+        &mut self,
+        interface: u32,
+        network: IpAddr,
+        prefix: u8,
+        router: Option<IpAddr>,
+    ) -> io::Result<()> {
+        let (scope, flags) = if router.is_some() { (SCOPE_UNIVERSE, ON_LINK) } else { (SCOPE_LINK, 0) };
         let header = Rtmsg {
-            rtm_family: INET,
+            rtm_family: if network.is_ipv4() { INET } else { INET6 },
+            rtm_dst_len: prefix,
             rtm_table: TABLE_MAIN,
             rtm_protocol: PROTOCOL_BOOT,
-            rtm_scope: SCOPE_UNIVERSE,
+            rtm_scope: scope,
             rtm_type: UNICAST,
-            rtm_flags: ON_LINK,
+            rtm_flags: flags,
             ..Default::default()
         };
         let mut request = rt_route::Request::new().set_create().set_replace().op_newroute_do(&header);
-        request.encode().push_gateway(IpAddr::V4(router)).push_oif(interface);
+        // A network of prefix zero is the default, with or without this.
+        let attributes = request.encode().push_oif(interface).push_dst(network);
+        match router {
+            Some(router) => drop(attributes.push_gateway(router)),
+            None => drop(attributes),
+        }
         Ok(self.0.request(&request)?.recv_ack()?)
     }
 
-    /// The first IPv6 address with a meaning beyond its link that any interface has, with its prefix and the interface.
-    pub(super) fn global_ipv6(&mut self) -> io::Result<Option<(u32, Ipv6Addr, u8)>> {
+    /// Makes the VLAN on an interface; that it is there already is no error.
+    pub(super) fn make_vlan(&mut self, base: &Link, vlan: &Vlan) -> io::Result<()> {
+        let name = CString::new(vlan_name(base, vlan))?;
+        let mut request = rt_link::Request::new().set_create().set_excl().op_newlink_do(&Ifinfomsg::new());
+        let attributes = request.encode().push_ifname(&name).push_link(base.index);
+        attributes.nested_linkinfo().nested_data_vlan().push_id(vlan.id).end_nested();
+        there(self.0.request(&request)?.recv_ack().map_err(io::Error::from))
+    }
+
+    /// Makes the bond; that it is there already is no error. Call it once its old one, if any, is removed.
+    pub(super) fn make_bond(&mut self, bond: &Bond) -> io::Result<()> {
+        let name = CString::new(BOND)?;
+        let mut request = rt_link::Request::new().set_create().set_excl().op_newlink_do(&Ifinfomsg::new());
+        let info = request.encode().push_ifname(&name).nested_linkinfo();
+        info.nested_data_bond().push_mode(bond.mode as u8).push_miimon(BOND_LOOKS_MS).end_nested();
+        there(self.0.request(&request)?.recv_ack().map_err(io::Error::from))
+    }
+
+    /// Removes a virtual interface; the members of a bond are free again.
+    pub(super) fn remove(&mut self, interface: u32) -> io::Result<()> {
+        let header = Ifinfomsg { ifi_index: interface.cast_signed(), ..Default::default() };
+        Ok(self.0.request(&rt_link::Request::new().op_dellink_do(&header))?.recv_ack()?)
+    }
+
+    /// Puts an interface, which has to be switched off, under a bond.
+    pub(super) fn join(&mut self, interface: u32, bond: u32) -> io::Result<()> {
+        let header = Ifinfomsg { ifi_index: interface.cast_signed(), ..Default::default() };
+        let mut request = rt_link::Request::new().op_newlink_do(&header);
+        request.encode().push_master(bond);
+        Ok(self.0.request(&request)?.recv_ack()?)
+    }
+
+    /// The first IPv6 address with a meaning beyond its link that one of these interfaces has, with its prefix and the
+    /// interface.
+    pub(super) fn global_ipv6(&mut self, interfaces: &[u32]) -> io::Result<Option<(u32, Ipv6Addr, u8)>> {
         let header = Ifaddrmsg { ifa_family: INET6, ..Default::default() };
         let request = rt_addr::Request::new().op_getaddr_dump(&header);
         let mut reply = self.0.request(&request)?;
         let mut found = None;
         while let Some((header, attributes)) = reply.recv().transpose()? {
             let flags = attributes.get_flags().unwrap_or(u32::from(header.ifa_flags));
-            let usable = header.ifa_scope == SCOPE_UNIVERSE && flags & UNUSABLE == 0;
+            let usable =
+                header.ifa_scope == SCOPE_UNIVERSE && flags & UNUSABLE == 0 && interfaces.contains(&header.ifa_index);
             if let (true, Ok(IpAddr::V6(address))) = (usable && found.is_none(), attributes.get_address()) {
                 found = Some((header.ifa_index, address, header.ifa_prefixlen));
             }
@@ -139,6 +203,20 @@ impl Kernel {
             }
         }
         Ok(found)
+    }
+}
+
+/// The kind of a virtual interface.
+fn info_kind(attributes: &IterableLinkAttrs<'_>) -> String {
+    let kind = attributes.get_linkinfo().and_then(|info| info.get_kind());
+    kind.map(|kind| kind.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What was to be made may be there.
+fn there(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        outcome => outcome,
     }
 }
 

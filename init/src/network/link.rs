@@ -1,6 +1,6 @@
 //! Links: what the kernel says about an interface, and which of them are worth asking.
 
-use discover::dhcp::Lease;
+use super::plan::Nic;
 
 /// The kernel's number for Ethernet (`ARPHRD_ETHER`, `linux/if_arp.h`); wireless and virtual cards have it too.
 const ETHERNET: u16 = 1;
@@ -25,6 +25,10 @@ pub(super) struct Link {
     pub(super) hardware: Vec<u8>,
     /// Longest packet in bytes.
     pub(super) mtu: u32,
+    /// What kind of virtual interface it is (`IFLA_INFO_KIND`), such as `vlan`; empty for a card.
+    pub(super) info: String,
+    /// The number of the bond or bridge that it belongs to, or 0.
+    pub(super) master: u32,
 }
 
 impl Link {
@@ -52,20 +56,24 @@ impl Link {
         self.flags & LOOPBACK != 0
     }
 
-    /// The MTU to set for a lease, if it asks for one: only a smaller one, since a larger one that the path does not
-    /// carry loses packets without a word.
-    pub(super) fn smaller_mtu(&self, lease: &Lease) -> Option<u32> {
-        lease.mtu.map(u32::from).filter(|&wanted| wanted < self.mtu)
+    /// Whether it is the one that a person means.
+    pub(super) fn answers_to(&self, nic: &Nic) -> bool {
+        nic.is(&self.name, &self.hardware)
+    }
+
+    /// The MTU to set where a network asks for one: only a smaller one, since a larger one that the path does not carry
+    /// loses packets without a word.
+    pub(super) fn smaller_mtu(&self, asked: Option<u16>) -> Option<u32> {
+        asked.map(u32::from).filter(|&wanted| wanted < self.mtu)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
+pub(super) mod tests {
     use super::*;
 
-    fn link() -> Link {
+    /// A card, switched off.
+    pub(in super::super) fn link() -> Link {
         Link {
             index: 2,
             name: "eth0".to_owned(),
@@ -73,6 +81,8 @@ mod tests {
             flags: 0,
             hardware: vec![2, 0, 0, 0, 0, 1],
             mtu: 1500,
+            info: String::new(),
+            master: 0,
         }
     }
 
@@ -95,20 +105,9 @@ mod tests {
 
     #[test]
     fn an_mtu_only_shrinks() {
-        let lease = |mtu| Lease {
-            address: Ipv4Addr::new(10, 0, 2, 15),
-            prefix: 24,
-            server: Ipv4Addr::new(10, 0, 2, 2),
-            routers: Vec::new(),
-            dns: Vec::new(),
-            seconds: 60,
-            domain: None,
-            mtu,
-            boot_url: None,
-        };
-        assert_eq!(link().smaller_mtu(&lease(Some(1460))), Some(1460));
-        assert_eq!(link().smaller_mtu(&lease(Some(1500))), None);
-        assert_eq!(link().smaller_mtu(&lease(Some(9000))), None);
-        assert_eq!(link().smaller_mtu(&lease(None)), None);
+        assert_eq!(link().smaller_mtu(Some(1460)), Some(1460));
+        assert_eq!(link().smaller_mtu(Some(1500)), None);
+        assert_eq!(link().smaller_mtu(Some(9000)), None);
+        assert_eq!(link().smaller_mtu(None), None);
     }
 }

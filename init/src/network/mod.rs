@@ -1,17 +1,24 @@
-//! The network: every Ethernet interface at once, and the first one with a usable lease wins.
+//! The network (docs/network.md): every Ethernet interface at once, and the first one with a usable address wins.
 //!
 //! [`up`] always ends within [`Settings::deadline`]. A machine without a network is not an error but an answer
 //! ([`Network::Down`]), with the reason in words. Interfaces may appear and get their carrier at any time until then.
-//! DHCPv4 goes first; IPv6 is what the kernel makes of router advertisements, taken when DHCP has nothing.
+//! DHCPv4 goes first; IPv6 is what the kernel makes of router advertisements, taken when DHCP has nothing. What the command
+//! line asks for ([`Plan`]) is followed to the letter: another interface, VLAN or address is not tried instead.
 //! Nothing that a network says here is trusted: it only shows a way to places where bytes may be found.
 
 mod advertisement;
+mod arp;
 mod attempt;
+mod force;
 mod kernel;
+mod layers;
+mod layout;
 mod link;
 mod packet;
+pub mod plan;
 mod resolver;
 mod search;
+mod solicit;
 mod verdict;
 
 use std::io;
@@ -22,20 +29,30 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::console::Console;
 use kernel::Kernel;
+use plan::{Addressing, Plan};
 use search::Search;
+
+use crate::console::Console;
+use crate::modules;
 
 /// How long to look for a network, and where its files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Directory that holds `etc/resolv.conf` and `proc/sys`; normally `/`.
     pub root: PathBuf,
-    /// Longest time for everything. DHCP gives up by itself after about 32 s.
+    /// The kernel command line, for the parameters of modules.
+    pub command_line: String,
+    /// What it asks of the network.
+    pub plan: Plan,
+    /// Longest time for everything.
     pub deadline: Duration,
-    /// Longest time until some interface has a carrier: slow drivers and switch ports take 10 s and more.
+    /// Longest time until some interface is there and has a carrier: slow drivers and switch ports take 30 s and more.
     pub carrier: Duration,
-    /// How long DHCP may still win after IPv6 is ready.
+    /// Longest time for an address, from an interface's carrier on: a switch port may let nothing through for 30 s
+    /// (spanning tree), and a server may start after us.
+    pub lease: Duration,
+    /// How long DHCP is asked, from an interface's carrier on, before IPv6 is taken instead.
     pub ipv6_grace: Duration,
 }
 
@@ -43,9 +60,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             root: PathBuf::from("/"),
-            deadline: Duration::from_secs(45),
-            carrier: Duration::from_secs(20),
-            ipv6_grace: Duration::from_secs(4),
+            command_line: String::new(),
+            plan: Plan::default(),
+            deadline: Duration::from_secs(90),
+            carrier: Duration::from_secs(45),
+            lease: Duration::from_secs(45),
+            ipv6_grace: Duration::from_secs(3),
         }
     }
 }
@@ -71,6 +91,9 @@ pub struct Connection {
     pub router: Option<IpAddr>,
     /// Name servers, at most three.
     pub dns: Vec<IpAddr>,
+    /// How long a DHCP server gave the address for; it is not renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u32>,
 }
 
 /// Why there is no network.
@@ -78,7 +101,32 @@ pub struct Connection {
 pub enum DownReason {
     /// The kernel has no networking, or refuses to speak of it.
     #[error("the kernel does not answer over netlink; it needs CONFIG_NET, CONFIG_INET and CONFIG_PACKET")]
-    Kernel(#[source] io::Error),
+    Kernel(#[from] io::Error),
+    /// The command line wants none.
+    #[error("ip=off on the kernel command line: no interface is to have an address")]
+    Off,
+    /// A VLAN or a bond that the kernel does not make.
+    #[error(
+        "{what} cannot be made: {source}; is the kernel module {module} in this initramfs (`phase image initramfs --modules net,{module}`)?"
+    )]
+    Layer {
+        /// What was to be made.
+        what: String,
+        /// What it needs.
+        module: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// An interface that the command line names did not appear.
+    #[error("no interface {named}, which the kernel command line names, after {} s; there are: {seen}", .waited.as_secs())]
+    NotThere {
+        /// What the command line names.
+        named: String,
+        /// The interfaces that there are.
+        seen: String,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// No Ethernet interface appeared.
     #[error("no Ethernet interface after {} s: is the driver of the network card in this initramfs?", .waited.as_secs())]
     NoInterface {
@@ -106,19 +154,27 @@ impl DownReason {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Kernel(_) => "kernel",
-            Self::NoInterface { .. } => "no-interface",
+            Self::Off => "off",
+            Self::Layer { .. } => "layer",
+            Self::NotThere { .. } | Self::NoInterface { .. } => "no-interface",
             Self::NoCarrier { .. } => "no-carrier",
             Self::NoAddress { .. } => "no-address",
         }
     }
 }
 
-/// Switches all Ethernet interfaces on and waits until one is connected or none can be expected to be.
+/// Switches the interfaces on that the plan wants and waits until one is connected or none can be expected to be.
 pub fn up(settings: &Settings, console: &Console) -> Network {
-    match Search::new(settings, console).and_then(Search::run) {
-        Ok(network) => network,
-        Err(error) => Network::Down(DownReason::Kernel(error)),
+    if settings.plan.ip.as_ref().is_some_and(|ip| ip.addressing == Addressing::Off) {
+        return Network::Down(DownReason::Off);
     }
+    for module in settings.plan.modules() {
+        // A kernel may have it built in; what it lacks shows when it is used.
+        if let Err(error) = modules::load(&settings.root, &settings.command_line, &[module]) {
+            console.warn(format_args!("{error}"));
+        }
+    }
+    Search::new(settings, console).and_then(Search::run).unwrap_or_else(Network::Down)
 }
 
 /// Switches all interfaces off, so that no network card writes into memory that will soon be another kernel's. What

@@ -15,7 +15,11 @@ pub(super) fn write(root: &Path, interface: &str, servers: &[IpAddr], domain: Op
     std::fs::write(directory.join("resolv.conf"), text(interface, servers, domain))
 }
 
-/// The file's text. musl asks all servers at once, so a short timeout costs nothing when one is dead.
+/// What musl does with the servers: it asks all of them at once, every `timeout / attempts` seconds again until one has
+/// answered, for `timeout` seconds in all. So a dead server costs nothing, and a lossy network many packets.
+const OPTIONS: &str = "options timeout:6 attempts:6\n";
+
+/// The file's text.
 fn text(interface: &str, servers: &[IpAddr], domain: Option<&str>) -> String {
     let mut text = String::new();
     if let Some(domain) = domain {
@@ -30,7 +34,7 @@ fn text(interface: &str, servers: &[IpAddr], domain: Option<&str>) -> String {
             address => writeln!(text, "nameserver {address}"),
         };
     }
-    text.push_str("options timeout:2 attempts:2\n");
+    text.push_str(OPTIONS);
     text
 }
 
@@ -44,9 +48,9 @@ mod tests {
         assert_eq!(
             text("eth0", &servers, Some("lan")),
             "search lan\nnameserver 10.0.2.3\nnameserver fe80::1%eth0\nnameserver 2001:db8::53\n\
-             options timeout:2 attempts:2\n"
+             options timeout:6 attempts:6\n"
         );
-        assert_eq!(text("eth0", &[], None), "options timeout:2 attempts:2\n");
+        assert_eq!(text("eth0", &[], None), "options timeout:6 attempts:6\n");
     }
 
     #[test]

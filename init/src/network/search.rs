@@ -1,19 +1,21 @@
 //! The search for a network: one loop over all interfaces, without a thread.
 
-use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use discover::dhcp::Lease;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::attempt::{Attempt, Progress};
+use super::force::Force;
 use super::kernel::{Kernel, Notices};
+use super::layers::{self, Layers};
+use super::layout::{Part, named, part};
 use super::link::Link;
+use super::plan::{Addressing, Fixed};
 use super::verdict::{Situation, Verdict, decide};
-use super::{Connection, DownReason, Network, Settings, advertisement, resolver};
+use super::{Connection, DownReason, Network, Settings, advertisement};
 use crate::console::Console;
 
 /// Most interfaces that are tried; a machine with more has its first ones in use, or an attacker in its slots.
@@ -22,6 +24,8 @@ const MOST: usize = 64;
 const NAME_SERVERS: usize = 3;
 /// The links are looked at at least this often, in case a notice was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// After this long without a carrier a person is told what is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A search that has begun.
 pub(super) struct Search<'a> {
@@ -30,13 +34,18 @@ pub(super) struct Search<'a> {
     kernel: Kernel,
     notices: Notices,
     begun: Instant,
+    layers: Layers,
     /// Ethernet interfaces as they were at the last look.
     links: Vec<Link>,
     /// One for each interface that had a carrier.
     attempts: Vec<Attempt>,
+    /// What came of the address of the command line.
+    fixed: Option<Connection>,
     ipv6: Option<Ipv6>,
     /// Name servers of router advertisements, with the interface that heard of them.
     advertised: Vec<(u32, Ipv6Addr)>,
+    /// Whether it was said that a carrier is waited for.
+    impatient: bool,
 }
 
 /// A global address that the kernel has made.
@@ -45,26 +54,28 @@ struct Ipv6 {
     interface: u32,
     address: Ipv6Addr,
     prefix: u8,
-    since: Duration,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(settings: &'a Settings, console: &'a Console) -> io::Result<Self> {
+    pub(super) fn new(settings: &'a Settings, console: &'a Console) -> Result<Self, DownReason> {
         Ok(Self {
             settings,
             console,
             kernel: Kernel::new(),
             notices: Notices::listen()?,
             begun: Instant::now(),
+            layers: Layers::default(),
             links: Vec::new(),
             attempts: Vec::new(),
+            fixed: None,
             ipv6: None,
             advertised: Vec::new(),
+            impatient: false,
         })
     }
 
     /// Looks, asks and waits until there is a verdict.
-    pub(super) fn run(mut self) -> io::Result<Network> {
+    pub(super) fn run(mut self) -> Result<Network, DownReason> {
         loop {
             self.look()?;
             if let Some(connection) = self.ask() {
@@ -72,14 +83,12 @@ impl<'a> Search<'a> {
             }
             match decide(&self.situation(), self.settings) {
                 Verdict::Wait(until) => self.wait(until)?,
-                Verdict::TakeIpv6 => return Ok(self.take_ipv6()),
-                Verdict::NoInterface => return Ok(Network::Down(DownReason::NoInterface { waited: self.now() })),
+                Verdict::TakeIpv6 => return self.take_ipv6().map(Network::Up),
+                Verdict::NoInterface => return Err(self.no_interface()),
                 Verdict::NoCarrier => {
-                    let names: Vec<&str> = self.links.iter().map(|link| link.name.as_str()).collect();
-                    let interfaces = names.join(", ");
-                    return Ok(Network::Down(DownReason::NoCarrier { interfaces, waited: self.now() }));
+                    return Err(DownReason::NoCarrier { interfaces: self.names(), waited: self.now() });
                 }
-                Verdict::NoAddress => return Ok(Network::Down(DownReason::NoAddress { reasons: self.reasons() })),
+                Verdict::NoAddress => return Err(DownReason::NoAddress { reasons: self.reasons() }),
             }
         }
     }
@@ -88,51 +97,89 @@ impl<'a> Search<'a> {
         self.begun.elapsed()
     }
 
-    /// Sees which interfaces there are: new ones are switched on, those with a carrier begin to ask.
-    fn look(&mut self) -> io::Result<()> {
-        let mut links = self.kernel.links()?;
-        links.retain(|link| link.ethernet().is_some());
-        links.truncate(MOST);
-        for link in &links {
-            if !self.links.iter().any(|known| known.index == link.index) {
-                self.switch_on(link);
+    /// Sees which interfaces there are: new ones get their part, those with a carrier begin to ask.
+    fn look(&mut self) -> Result<(), DownReason> {
+        let mut links = self.ethernet()?;
+        while self.layers.build(&self.settings.plan, &links, &mut self.kernel, self.console)? {
+            links = self.ethernet()?;
+        }
+        let parts: Vec<Part> = links.iter().map(|link| part(&self.settings.plan, link, &links)).collect();
+        for (link, part) in links.iter().zip(&parts) {
+            let is_new = !self.links.iter().any(|known| known.index == link.index);
+            match part {
+                Part::Carries if is_new => {
+                    layers::no_ipv6(&self.settings.root, &link.name);
+                    self.switch_on(link);
+                }
+                Part::Asks if is_new => {
+                    layers::accept_routers(&self.settings.root, &link.name);
+                    self.switch_on(link);
+                }
+                _ => {}
             }
             let asked = self.attempts.iter().any(|attempt| attempt.link.index == link.index);
-            if let (false, true, Some(hardware)) = (asked, link.has_carrier(), link.ethernet()) {
-                self.console.info(format_args!("{}: link is up", link.name));
-                let now = self.now();
-                self.attempts.push(Attempt::begin(link.clone(), hardware, random(), now));
+            if *part == Part::Asks && !asked && link.has_carrier() {
+                self.begin(link);
             }
         }
+        let asking: Vec<u32> =
+            links.iter().zip(&parts).filter(|(_, part)| **part == Part::Asks).map(|(link, _)| link.index).collect();
         self.links = links;
-        if self.ipv6.is_none() {
+        if self.ipv6.is_none() && self.fixed_plan().is_none() {
             // A kernel without IPv6 says so by an error; then there is none.
-            let found = self.kernel.global_ipv6().unwrap_or_default();
-            let since = self.now();
-            self.ipv6 = found.map(|(interface, address, prefix)| Ipv6 { interface, address, prefix, since });
+            let found = self.kernel.global_ipv6(&asking).unwrap_or_default();
+            self.ipv6 = found.map(|(interface, address, prefix)| Ipv6 { interface, address, prefix });
         }
         Ok(())
     }
 
+    fn ethernet(&mut self) -> Result<Vec<Link>, DownReason> {
+        let mut links = self.kernel.links()?;
+        links.retain(|link| link.ethernet().is_some());
+        links.truncate(MOST);
+        Ok(links)
+    }
+
     fn switch_on(&mut self, link: &Link) {
-        let accept = self.settings.root.join("proc/sys/net/ipv6/conf").join(&link.name).join("accept_ra");
-        // Most kernels do by default; one without IPv6 has no such file.
-        _ = std::fs::write(accept, "1");
         if let Err(error) = self.kernel.switch(link.index, true) {
             self.console.warn(format_args!("{} cannot be switched on: {error}", link.name));
         }
     }
 
+    /// Asks for an address on an interface that has a carrier, or gives it the one of the command line.
+    fn begin(&mut self, link: &Link) {
+        let Some(hardware) = link.ethernet() else { return };
+        self.console.info(format_args!("{}: link is up", link.name));
+        let now = self.now();
+        let Some(fixed) = self.fixed_plan() else {
+            let deadline = (now + self.settings.lease).min(self.settings.deadline);
+            self.attempts.push(Attempt::begin(link.clone(), hardware, random(), now, deadline));
+            return;
+        };
+        match self.force().fixed(link, &fixed) {
+            Ok(connection) => self.fixed = Some(connection),
+            Err(error) => {
+                let reason = format!("{}/{} of the command line cannot be used: {error}", fixed.address, fixed.prefix);
+                self.console.warn(format_args!("{}: {reason}", link.name));
+                self.attempts.push(Attempt { link: link.clone(), begun: now, progress: Progress::Failed(reason) });
+            }
+        }
+    }
+
     /// Lets every client take its turn; the first lease that can be put into force is the connection.
     fn ask(&mut self) -> Option<Connection> {
+        if let Some(connection) = self.fixed.take() {
+            return Some(connection);
+        }
         let now = self.now();
         for index in 0..self.attempts.len() {
+            let wants_ipv6 = self.ipv6.is_none() || self.advertised.is_empty();
             let attempt = &mut self.attempts[index];
             let was_asking = attempt.is_asking();
-            let lease = attempt.advance(now, random());
+            let lease = attempt.advance(now, random(), wants_ipv6);
             let link = attempt.link.clone();
             if let Some(lease) = lease {
-                match self.put_into_force(&link, &lease) {
+                match self.force().lease(&link, &lease) {
                     Ok(connection) => return Some(connection),
                     Err(error) => {
                         let reason = format!("{}/{} cannot be used: {error}", lease.address, lease.prefix);
@@ -147,74 +194,73 @@ impl<'a> Search<'a> {
         None
     }
 
-    fn put_into_force(&mut self, link: &Link, lease: &Lease) -> io::Result<Connection> {
-        if let Some(mtu) = link.smaller_mtu(lease) {
-            // Without it things are slow or stall; that is still better than no network.
-            if let Err(error) = self.kernel.set_mtu(link.index, mtu) {
-                self.console.warn(format_args!("{}: MTU {mtu} is refused: {error}", link.name));
-            }
-        }
-        self.kernel.add_address(link.index, lease.address, lease.prefix)?;
-        let router = lease.routers.first().copied();
-        if let Some(router) = router {
-            self.kernel.set_default_route(link.index, router)?;
-        }
-        let dns: Vec<IpAddr> = lease.dns.iter().copied().map(IpAddr::V4).collect();
-        self.write_resolver(link, &dns, lease.domain.as_deref());
-        Ok(Connection {
-            interface: link.name.clone(),
-            address: format!("{}/{}", lease.address, lease.prefix),
-            router: router.map(IpAddr::V4),
-            dns,
-        })
-    }
-
-    /// Without the file names cannot be looked up; origins given by address still work.
-    fn write_resolver(&self, link: &Link, dns: &[IpAddr], domain: Option<&str>) {
-        if let Err(error) = resolver::write(&self.settings.root, &link.name, dns, domain) {
-            self.console.warn(format_args!("/etc/resolv.conf cannot be written: {error}"));
-        }
-    }
-
-    fn take_ipv6(mut self) -> Network {
-        let Some(Ipv6 { interface, address, prefix, .. }) = self.ipv6 else {
-            return Network::Down(DownReason::NoAddress { reasons: self.reasons() });
+    fn take_ipv6(mut self) -> Result<Connection, DownReason> {
+        let Some(Ipv6 { interface, address, prefix }) = self.ipv6 else {
+            return Err(DownReason::NoAddress { reasons: self.reasons() });
         };
         let Some(link) = self.links.iter().find(|link| link.index == interface).cloned() else {
-            return Network::Down(DownReason::NoAddress { reasons: "the interface is gone".to_owned() });
+            return Err(DownReason::NoAddress { reasons: "the interface is gone".to_owned() });
         };
         let servers = self.advertised.iter().filter(|(heard_on, _)| *heard_on == interface);
-        let dns: Vec<IpAddr> = servers.map(|(_, server)| IpAddr::V6(*server)).collect();
-        self.write_resolver(&link, &dns, None);
-        let router = self.kernel.ipv6_router(interface).unwrap_or_default().map(IpAddr::V6);
-        Network::Up(Connection { interface: link.name, address: format!("{address}/{prefix}"), router, dns })
+        let dns = servers.map(|(_, server)| IpAddr::V6(*server)).collect();
+        Ok(self.force().advertised(&link, address, prefix, dns))
+    }
+
+    fn force(&mut self) -> Force<'_> {
+        Force { root: &self.settings.root, console: self.console, kernel: &mut self.kernel }
+    }
+
+    fn fixed_plan(&self) -> Option<Fixed> {
+        match self.settings.plan.ip.as_ref().map(|ip| &ip.addressing) {
+            Some(Addressing::Fixed(fixed)) => Some(fixed.clone()),
+            _ => None,
+        }
+    }
+
+    fn asking_links(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| part(&self.settings.plan, link, &self.links) == Part::Asks)
     }
 
     fn situation(&self) -> Situation {
         Situation {
             now: self.now(),
-            interfaces: self.links.len(),
+            interfaces: self.asking_links().count(),
             running: self.attempts.len(),
             asking: self.attempts.iter().filter(|attempt| attempt.is_asking()).count(),
-            ipv6_since: self.ipv6.map(|ipv6| ipv6.since),
+            ipv6_from: self.ipv6.map(|ipv6| self.ipv6_from(ipv6.interface)),
+        }
+    }
+
+    /// From when on IPv6 is taken: when DHCP had its time on that interface, unless a server is about to give an address.
+    fn ipv6_from(&self, interface: u32) -> Duration {
+        match self.attempts.iter().find(|attempt| attempt.link.index == interface) {
+            Some(attempt) if attempt.has_offer() => Duration::MAX,
+            Some(attempt) if attempt.is_asking() => attempt.begun + self.settings.ipv6_grace,
+            _ => Duration::ZERO,
         }
     }
 
     /// Waits until something happens, a client is due, or `until`.
-    fn wait(&mut self, until: Duration) -> io::Result<()> {
+    fn wait(&mut self, until: Duration) -> Result<(), DownReason> {
         let now = self.now();
+        if !self.impatient && now >= PATIENCE && self.attempts.is_empty() {
+            self.impatient = true;
+            let (names, most) = (self.names(), self.settings.carrier.as_secs());
+            self.console.info(format_args!("no carrier yet on: {names}; waiting for up to {most} s"));
+        }
         let mut until = until.min(now + LOOK_AGAIN);
         let mut waiting = vec![PollFd::from_borrowed_fd(self.notices.as_fd(), PollFlags::IN)];
         for attempt in &self.attempts {
-            if let Progress::Asking(_, port, due) = &attempt.progress {
-                waiting.push(PollFd::from_borrowed_fd(port.as_fd(), PollFlags::IN));
-                until = until.min(*due);
+            if let Progress::Asking(asking) = &attempt.progress {
+                let (socket, due) = asking.waits_for();
+                waiting.push(PollFd::from_borrowed_fd(socket, PollFlags::IN));
+                until = until.min(due);
             }
         }
         let timeout = Timespec::try_from(until.saturating_sub(now)).unwrap_or_default();
         match poll(&mut waiting, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(DownReason::Kernel(error.into())),
         }
         self.hear();
         Ok(())
@@ -235,13 +281,29 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// The interfaces that ask, or that there are if none does.
+    fn names(&self) -> String {
+        let asking: Vec<&str> = self.asking_links().map(|link| link.name.as_str()).collect();
+        let all = self.links.iter().map(|link| link.name.as_str());
+        let names = if asking.is_empty() { all.collect() } else { asking };
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+
+    fn no_interface(&self) -> DownReason {
+        let (named, waited) = (named(&self.settings.plan), self.now());
+        if named.is_empty() {
+            return DownReason::NoInterface { waited };
+        }
+        DownReason::NotThere { named, seen: self.names(), waited }
+    }
+
     /// What came of each interface, in one line.
     fn reasons(&self) -> String {
         let reasons: Vec<String> = self
             .attempts
             .iter()
             .map(|attempt| match &attempt.progress {
-                Progress::Asking(..) => format!("{}: no DHCP lease yet", attempt.link.name),
+                Progress::Asking(_) => format!("{}: no DHCP lease yet", attempt.link.name),
                 Progress::Failed(reason) => format!("{}: {reason}", attempt.link.name),
             })
             .collect();

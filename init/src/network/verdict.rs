@@ -9,14 +9,14 @@ use super::Settings;
 pub(super) struct Situation {
     /// Now.
     pub(super) now: Duration,
-    /// Ethernet interfaces that there are.
+    /// Interfaces on which an address may be asked for.
     pub(super) interfaces: usize,
     /// Those that have or had a carrier.
     pub(super) running: usize,
     /// Those of the running ones whose DHCP client has not given up.
     pub(super) asking: usize,
-    /// Since when there is a global IPv6 address.
-    pub(super) ipv6_since: Option<Duration>,
+    /// From when on a global IPv6 address is to be taken, if there is one.
+    pub(super) ipv6_from: Option<Duration>,
 }
 
 /// What follows from it.
@@ -26,7 +26,7 @@ pub(super) enum Verdict {
     Wait(Duration),
     /// No DHCP lease is to be expected, and IPv6 is there: take it.
     TakeIpv6,
-    /// There is no Ethernet interface.
+    /// There is no interface to ask on.
     NoInterface,
     /// No interface has a carrier.
     NoCarrier,
@@ -36,24 +36,28 @@ pub(super) enum Verdict {
 
 /// Decides. A lease ends the search before this is asked.
 pub(super) fn decide(situation: &Situation, settings: &Settings) -> Verdict {
-    let Situation { now, interfaces, running, asking, ipv6_since } = *situation;
+    let Situation { now, interfaces, running, asking, ipv6_from } = *situation;
     let mut until = settings.deadline;
-    if let Some(since) = ipv6_since {
-        let grace = since + settings.ipv6_grace;
-        if asking == 0 || now >= grace || now >= settings.deadline {
+    if let Some(from) = ipv6_from {
+        if asking == 0 || now >= from.min(settings.deadline) {
             return Verdict::TakeIpv6;
         }
-        until = until.min(grace);
+        until = until.min(from);
     }
-    if interfaces == 0 || running == 0 {
+    if asking == 0 {
+        // A port without a carrier may be about to get one; when all have one, nothing more is to come.
         until = until.min(settings.carrier);
-        if now >= until {
-            return if interfaces == 0 { Verdict::NoInterface } else { Verdict::NoCarrier };
+        if now < until && (interfaces == 0 || running < interfaces) {
+            return Verdict::Wait(until);
         }
-    } else if asking == 0 || now >= until {
-        return Verdict::NoAddress;
+    } else if now < until {
+        return Verdict::Wait(until);
     }
-    Verdict::Wait(until)
+    match (interfaces, running) {
+        (0, _) => Verdict::NoInterface,
+        (_, 0) => Verdict::NoCarrier,
+        _ => Verdict::NoAddress,
+    }
 }
 
 #[cfg(test)]
@@ -64,37 +68,38 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    fn decided(now: u64, interfaces: usize, running: usize, asking: usize, ipv6_since: Option<u64>) -> Verdict {
-        let settings =
-            Settings { deadline: seconds(45), carrier: seconds(20), ipv6_grace: seconds(4), ..Settings::default() };
-        let ipv6_since = ipv6_since.map(seconds);
-        decide(&Situation { now: seconds(now), interfaces, running, asking, ipv6_since }, &settings)
+    fn decided(now: u64, interfaces: usize, running: usize, asking: usize, ipv6_from: Option<u64>) -> Verdict {
+        let settings = Settings { deadline: seconds(90), carrier: seconds(45), ..Settings::default() };
+        let ipv6_from = ipv6_from.map(seconds);
+        decide(&Situation { now: seconds(now), interfaces, running, asking, ipv6_from }, &settings)
     }
 
     #[test]
-    fn no_interface_and_no_carrier_end_early() {
-        assert_eq!(decided(0, 0, 0, 0, None), Verdict::Wait(seconds(20)));
-        assert_eq!(decided(20, 0, 0, 0, None), Verdict::NoInterface);
-        assert_eq!(decided(19, 2, 0, 0, None), Verdict::Wait(seconds(20)));
-        assert_eq!(decided(20, 2, 0, 0, None), Verdict::NoCarrier);
+    fn an_interface_and_a_carrier_are_waited_for() {
+        assert_eq!(decided(0, 0, 0, 0, None), Verdict::Wait(seconds(45)));
+        assert_eq!(decided(45, 0, 0, 0, None), Verdict::NoInterface);
+        assert_eq!(decided(44, 2, 0, 0, None), Verdict::Wait(seconds(45)));
+        assert_eq!(decided(45, 2, 0, 0, None), Verdict::NoCarrier);
     }
 
     #[test]
-    fn one_running_interface_is_enough_to_wait_for() {
-        assert_eq!(decided(21, 2, 1, 1, None), Verdict::Wait(seconds(45)));
-        assert_eq!(decided(45, 2, 1, 1, None), Verdict::NoAddress);
+    fn a_client_that_asks_is_waited_for() {
+        assert_eq!(decided(46, 2, 1, 1, None), Verdict::Wait(seconds(90)));
+        assert_eq!(decided(90, 2, 1, 1, None), Verdict::NoAddress);
     }
 
     #[test]
-    fn when_every_client_gave_up_nothing_is_waited_for() {
-        assert_eq!(decided(33, 2, 1, 0, None), Verdict::NoAddress);
-        assert_eq!(decided(33, 2, 1, 0, Some(3)), Verdict::TakeIpv6);
+    fn when_every_client_gave_up_only_a_port_without_a_carrier_is_waited_for() {
+        assert_eq!(decided(33, 1, 1, 0, None), Verdict::NoAddress);
+        assert_eq!(decided(33, 2, 1, 0, None), Verdict::Wait(seconds(45)));
+        assert_eq!(decided(45, 2, 1, 0, None), Verdict::NoAddress);
+        assert_eq!(decided(33, 2, 1, 0, Some(40)), Verdict::TakeIpv6);
     }
 
     #[test]
     fn dhcp_goes_before_ipv6_for_a_short_while() {
-        assert_eq!(decided(3, 1, 1, 1, Some(3)), Verdict::Wait(seconds(7)));
-        assert_eq!(decided(7, 1, 1, 1, Some(3)), Verdict::TakeIpv6);
-        assert_eq!(decided(45, 1, 1, 1, Some(44)), Verdict::TakeIpv6);
+        assert_eq!(decided(2, 1, 1, 1, Some(3)), Verdict::Wait(seconds(3)));
+        assert_eq!(decided(3, 1, 1, 1, Some(3)), Verdict::TakeIpv6);
+        assert_eq!(decided(90, 1, 1, 1, Some(95)), Verdict::TakeIpv6);
     }
 }

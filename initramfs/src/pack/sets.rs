@@ -50,6 +50,9 @@ pub const NET: Set = Set {
     purpose: "the wired network of common PCs, servers, virtual machines and USB adapters",
     required: false,
     modules: &[
+        // What the command line may ask for (docs/network.md).
+        ("8021q", "phase.vlan="),
+        ("bonding", "phase.bond="),
         // Virtual machines.
         ("virtio_pci", "the bus of virtio devices on PCI"),
         ("virtio_mmio", "the bus of virtio devices of QEMU's microvm and of Firecracker"),

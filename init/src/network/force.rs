@@ -1,0 +1,94 @@
+//! Puts an address into force: MTU, address, routes and name servers.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use discover::dhcp::Lease;
+
+use super::kernel::Kernel;
+use super::link::Link;
+use super::plan::Fixed;
+use super::{Connection, resolver};
+use crate::console::Console;
+
+/// A lease shorter than this may end before the boot does, in seconds.
+const SHORT: u32 = 600;
+
+/// What it takes.
+pub(super) struct Force<'a> {
+    pub(super) root: &'a Path,
+    pub(super) console: &'a Console,
+    pub(super) kernel: &'a mut Kernel,
+}
+
+impl Force<'_> {
+    /// The lease of a DHCP server.
+    pub(super) fn lease(mut self, link: &Link, lease: &Lease) -> io::Result<Connection> {
+        if let Some(mtu) = link.smaller_mtu(lease.mtu) {
+            // Without it things are slow or stall; that is still better than no network.
+            if let Err(error) = self.kernel.set_mtu(link.index, mtu) {
+                self.console.warn(format_args!("{}: MTU {mtu} is refused: {error}", link.name));
+            }
+        }
+        self.kernel.add_address(link.index, lease.address.into(), lease.prefix)?;
+        let router = lease.routers.first().copied().map(IpAddr::V4);
+        self.default_route(link, router, Ipv4Addr::UNSPECIFIED.into())?;
+        for route in &lease.routes {
+            // What is wanted is most often behind the default router: go on without this one.
+            let outcome =
+                self.kernel.set_route(link.index, route.network.into(), route.prefix, route.router.map(IpAddr::V4));
+            if let Err(error) = outcome {
+                self.console.warn(format_args!("{}: route to {}/{}: {error}", link.name, route.network, route.prefix));
+            }
+        }
+        let dns: Vec<IpAddr> = lease.dns.iter().copied().map(IpAddr::V4).collect();
+        self.resolver(link, &dns, lease.domain.as_deref());
+        self.console.info(format_args!(
+            "{}: DHCP server {} gives the address for {} s",
+            link.name, lease.server, lease.seconds
+        ));
+        if lease.seconds < SHORT {
+            self.console
+                .warn(format_args!("{}: the lease ends after {} s and is not renewed", link.name, lease.seconds));
+        }
+        let address = format!("{}/{}", lease.address, lease.prefix);
+        Ok(Connection { interface: link.name.clone(), address, router, dns, lease_seconds: Some(lease.seconds) })
+    }
+
+    /// The address of `ip=`.
+    pub(super) fn fixed(mut self, link: &Link, fixed: &Fixed) -> io::Result<Connection> {
+        self.kernel.add_address(link.index, fixed.address, fixed.prefix)?;
+        let everywhere: IpAddr = match fixed.address {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.default_route(link, fixed.router, everywhere)?;
+        self.resolver(link, &fixed.dns, None);
+        let address = format!("{}/{}", fixed.address, fixed.prefix);
+        let (router, dns) = (fixed.router, fixed.dns.clone());
+        Ok(Connection { interface: link.name.clone(), address, router, dns, lease_seconds: None })
+    }
+
+    /// An address that the kernel has made of a router's advertisement, whose routes it has set.
+    pub(super) fn advertised(self, link: &Link, address: Ipv6Addr, prefix: u8, dns: Vec<IpAddr>) -> Connection {
+        self.resolver(link, &dns, None);
+        let router = self.kernel.ipv6_router(link.index).unwrap_or_default().map(IpAddr::V6);
+        let address = format!("{address}/{prefix}");
+        Connection { interface: link.name.clone(), address, router, dns, lease_seconds: None }
+    }
+
+    fn default_route(&mut self, link: &Link, router: Option<IpAddr>, everywhere: IpAddr) -> io::Result<()> {
+        match router {
+            Some(router) => self.kernel.set_route(link.index, everywhere, 0, Some(router)),
+            None => Ok(()),
+        }
+    }
+
+    /// Without the file names cannot be looked up; origins given by address still work.
+    fn resolver(&self, link: &Link, dns: &[IpAddr], domain: Option<&str>) {
+        if let Err(error) = resolver::write(self.root, &link.name, dns, domain) {
+            self.console.warn(format_args!("/etc/resolv.conf cannot be written: {error}"));
+        }
+    }
+}
