@@ -43,6 +43,27 @@ fn both_accept_what_is_valid() {
     }
 }
 
+#[test]
+fn both_know_the_same_edges() {
+    // 400 days of validity; 15 years of 365 days after the trust file; the second of expiry; a day ahead of the clock.
+    for (issued, expires, now, accepted) in [
+        ("2026-11-20T12:00:00Z", "2027-12-25T12:00:00Z", NOW, true),
+        ("2026-11-20T12:00:00Z", "2027-12-25T12:00:01Z", NOW, false),
+        ("2041-11-16T12:00:00Z", "2042-01-01T00:00:00Z", 2_268_900_000, true),
+        ("2041-11-16T12:00:01Z", "2042-01-01T00:00:00Z", 2_268_900_000, false),
+        ("2026-11-20T12:00:00Z", "2027-11-20T12:00:00Z", 1_826_711_999, true),
+        ("2026-11-20T12:00:00Z", "2027-11-20T12:00:00Z", 1_826_712_000, false),
+        ("2026-11-20T12:00:00Z", "2027-11-20T12:00:00Z", 1_795_089_600, true),
+        ("2026-11-20T12:00:00Z", "2027-11-20T12:00:00Z", 1_795_089_599, false),
+    ] {
+        let mut manifest = manifest();
+        (manifest["issued"], manifest["expires"]) = (issued.into(), expires.into());
+        let envelope = envelope(MANIFEST_TYPE, manifest.to_string().as_bytes(), &[1]);
+        let seen = agree::on_release(&envelope, trust().to_string().as_bytes(), Circumstances { now, ..USUAL });
+        assert_eq!(seen, accepted, "{issued} {expires} at {now}");
+    }
+}
+
 /// Values that are at, or just beyond, some limit of some field.
 fn value() -> impl Strategy<Value = Value> {
     let texts = select(vec![

@@ -25,6 +25,7 @@ mod opens_no_prompt_that_the_trust_file_forbids;
 mod outlives_a_killed_worker;
 mod refuses_a_manifest_with_one_flipped_bit;
 mod refuses_a_release_that_a_stranger_signed;
+mod refuses_a_release_that_was_not_logged;
 mod refuses_a_server_that_sends_too_much;
 mod refuses_an_artifact_with_one_flipped_bit;
 mod refuses_an_expired_release;

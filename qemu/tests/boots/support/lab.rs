@@ -58,7 +58,12 @@ impl Lab {
         self.machine_with("boot.cpio.zst")
     }
 
-    /// The same, with a trust file that forbids the rescue prompt, and without network drivers.
+    /// The same, with a trust file that wants releases to be logged.
+    pub(crate) fn logged_machine(&self) -> Machine {
+        self.machine_with("logged.cpio.zst")
+    }
+
+    /// The same as [`Self::machine`], with a trust file that forbids the rescue prompt, and without network drivers.
     pub(crate) fn locked_machine(&self) -> Machine {
         self.machine_with("locked.cpio.zst")
     }
@@ -129,6 +134,7 @@ impl Lab {
         self.phase(&["lab", "tiny-root", "--out", text(&self.part("tiny.squashfs"))]);
         self.trust("trust.json", &["--rescue-prompt"]);
         self.trust("locked.json", &[]);
+        self.logged(init);
         let with_drivers = ["--modules", "qemu-net,root", "--trust"];
         self.image(
             "boot.cpio.zst",
@@ -138,6 +144,16 @@ impl Lab {
         self.image("locked.cpio.zst", init, &[&["--stage", "boot", "--trust", text(&self.part("locked.json"))]]);
         self.image("release.cpio.zst", init, &[&["--stage", "root", "--modules", "root"]]);
         fs::write(stamp, inputs).unwrap();
+    }
+
+    /// The trust file that wants releases to be logged, and an initramfs around it.
+    fn logged(&self, init: &Path) {
+        let [policy, submitter, trust] = ["log.policy", "submitter.pub", "logged.json"].map(|name| self.part(name));
+        fs::write(&policy, super::logged::policy()).unwrap();
+        fs::write(&submitter, super::logged::submitter_file()).unwrap();
+        self.trust("logged.json", &["--sigsum-policy", text(&policy), "--sigsum-submitter", text(&submitter)]);
+        let options = ["--stage", "boot", "--modules", "qemu-net,root", "--trust", text(&trust)];
+        self.image("logged.cpio.zst", init, &[&options]);
     }
 
     fn trust(&self, name: &str, options: &[&str]) {

@@ -4,6 +4,7 @@
 mod boot;
 mod hostile;
 mod lab;
+mod logged;
 mod nginx;
 mod release;
 mod serve;
