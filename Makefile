@@ -11,7 +11,7 @@ TOOLS      := build/tools
 # uidmap lets mmdebstrap work for a user who is not root.
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
 TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux \
-                 openssh-client minisign softhsm2 opensc xxd python3-venv
+                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools swtpm
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))

@@ -59,6 +59,7 @@ pub struct Machine {
     card: String,
     netdevs: Vec<(String, String)>,
     disks: Vec<Disk>,
+    tpm: Option<PathBuf>,
     clock: Option<String>,
 }
 
@@ -76,6 +77,7 @@ impl Machine {
             card: "virtio-net-pci".to_owned(),
             netdevs: Vec::new(),
             disks: Vec::new(),
+            tpm: None,
             clock: None,
         }
     }
@@ -143,6 +145,13 @@ impl Machine {
         self
     }
 
+    /// A TPM 2.0: the control socket of a running `swtpm socket --tpm2`, which keeps its memory.
+    #[must_use]
+    pub fn tpm(mut self, socket: &Path) -> Self {
+        self.tpm = Some(socket.to_owned());
+        self
+    }
+
     /// What the real-time clock says at the start, in UTC: `1970-01-01T00:00:00`. Without it, the host's time.
     #[must_use]
     pub fn clock(mut self, time: &str) -> Self {
@@ -180,6 +189,10 @@ impl Machine {
             let suffix = format!(",format=raw,if=none,id=disk{number}{suffix}");
             arguments.add_with_path("-drive", "file=", &disk.path, &suffix)?;
             arguments.add(["-device", &format!("virtio-blk-pci,drive=disk{number}")]);
+        }
+        if let Some(socket) = &self.tpm {
+            arguments.add_with_path("-chardev", "socket,id=swtpm,path=", socket, "")?;
+            arguments.add(["-tpmdev", "emulator,id=tpm0,chardev=swtpm", "-device", "tpm-tis,tpmdev=tpm0"]);
         }
         Ok(arguments.0)
     }
@@ -283,7 +296,7 @@ mod tests {
         ] {
             assert!(command.contains(part), "{part:?} is not in {command:?}");
         }
-        assert!(!command.contains("kvm") && !command.contains("-rtc"));
+        assert!(!["kvm", "-rtc", "tpm"].iter().any(|word| command.contains(word)));
     }
 
     #[test]
@@ -293,6 +306,7 @@ mod tests {
             .netdev("socket,mcast=230.0.0.1:1234", "e1000")
             .disk(Path::new("/a"))
             .read_only_disk(Path::new("/b"))
+            .tpm(Path::new("/run/tp,m"))
             .append("phase.quiet")
             .clock("1970-01-01T00:00:00");
         let command = command(&machine);
@@ -301,6 +315,7 @@ mod tests {
             "socket,mcast=230.0.0.1:1234,id=net1 -device e1000,netdev=net1",
             "file=/a,format=raw,if=none,id=disk0 ",
             "file=/b,format=raw,if=none,id=disk1,readonly=on",
+            "socket,id=swtpm,path=/run/tp,,m -tpmdev emulator,id=tpm0,chardev=swtpm -device tpm-tis,tpmdev=tpm0",
             "console=ttyS0 no_timer_check phase.quiet",
             "-rtc base=1970-01-01T00:00:00",
         ] {

@@ -20,13 +20,16 @@ use crate::output::{self, Existing};
 /// The first line that the release prints; tests wait for it.
 pub const REACHED: &str = "phase-test: release pid 1 reached";
 
-/// The release's init. `poweroff -f` asks the kernel itself, there is no other init to ask.
+/// The release's init. With the word `acknowledge` on its command line it finds itself healthy. `poweroff -f` asks the kernel itself, there is no other init to ask.
 const INIT: &str = r#"#!/bin/busybox sh
 b=/bin/busybox
 echo "phase-test: release pid $$ reached"
 echo "phase-test: kernel $($b uname -r)"
 echo "phase-test: cmdline $($b cat /proc/cmdline)"
 echo "phase-test: receipt $($b cat /run/phase/receipt.json 2>&1)"
+case " $($b cat /proc/cmdline) " in
+*" acknowledge "*) echo "phase-test: $(/run/phase/acknowledge 2>&1)" ;;
+esac
 echo written >/etc/phase-test && echo "phase-test: the root takes writes"
 $b poweroff -f
 "#;

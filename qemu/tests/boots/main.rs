@@ -9,17 +9,20 @@
 
 mod support;
 
+mod accepts_nothing_older_than_what_was_acknowledged;
 mod boots_a_release_through_kexec;
 mod boots_a_release_without_a_kernel;
 mod boots_debian_to_a_login;
 mod boots_the_older_release_if_the_newest_is_forged;
-mod boots_with_a_clock_of_1970;
+mod boots_with_a_wrong_clock;
 mod falls_back_to_direct_only_if_the_manifest_lists_it;
+mod follows_a_rotation_and_keeps_it;
 mod follows_the_failure_policy;
 mod follows_the_quick_start_as_written;
 mod goes_on_after_the_connection_was_cut;
 mod is_quiet_if_asked_to;
 mod keeps_silent_in_a_mode_that_it_does_not_have;
+mod leaves_a_damaged_memory_to_the_policy;
 mod loses_no_time_to_a_card_without_a_link;
 mod opens_no_prompt_that_the_trust_file_forbids;
 mod outlives_a_killed_worker;

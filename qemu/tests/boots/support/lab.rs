@@ -14,6 +14,8 @@ use std::{
 
 use qemu::Machine;
 
+use super::store::{PARTUUID, PhaseData, PoweredTpm};
+
 /// Machines that run at a time: more would only make each other late.
 const MACHINES: usize = 2;
 
@@ -66,6 +68,22 @@ impl Lab {
     /// The same as [`Self::machine`], with a trust file that forbids the rescue prompt, and without network drivers.
     pub(crate) fn locked_machine(&self) -> Machine {
         self.machine_with("locked.cpio.zst")
+    }
+
+    /// A machine that remembers on the PHASE-DATA partition of `disk`.
+    pub(crate) fn disk_machine(&self, disk: &PhaseData) -> Machine {
+        self.machine_with("disk.cpio.zst").disk(&disk.path())
+    }
+
+    /// The same, which does not boot without its memory; the disk may be left out.
+    pub(crate) fn strict_machine(&self, disk: Option<&PhaseData>) -> Machine {
+        let machine = self.machine_with("strict.cpio.zst");
+        disk.map_or(machine.clone(), |disk| machine.disk(&disk.path()))
+    }
+
+    /// A machine that remembers in its TPM.
+    pub(crate) fn tpm_machine(&self, tpm: &PoweredTpm) -> Machine {
+        self.machine_with("tpm.cpio.zst").tpm(tpm.socket())
     }
 
     fn machine_with(&self, initramfs: &str) -> Machine {
@@ -125,7 +143,7 @@ impl Lab {
         if fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == inputs) {
             return;
         }
-        for name in ["root", "release", "stranger"] {
+        for name in ["root", "release", "stranger", "successor"] {
             let key = self.part(name);
             if !key.exists() {
                 self.phase(&["keygen", "--no-passphrase", "--out", text(&key)]);
@@ -142,6 +160,17 @@ impl Lab {
             &[&["--stage", "boot"], &with_drivers[..], &[text(&self.part("trust.json"))]],
         );
         self.image("locked.cpio.zst", init, &[&["--stage", "boot", "--trust", text(&self.part("locked.json"))]]);
+        self.trust("strict.json", &["--state", "refuse"]);
+        self.rotation();
+        let disk = format!("disk:{PARTUUID}");
+        let modules = "qemu-net,root,virtio_blk,ext4,vfat,nls_cp437,nls_ascii,tpm_tis";
+        for (name, trust, state) in
+            [("disk", "trust.json", disk.as_str()), ("strict", "strict.json", &disk), ("tpm", "trust.json", "tpm")]
+        {
+            let trust = self.part(trust);
+            let options = ["--stage", "boot", "--modules", modules, "--trust", text(&trust), "--state", state];
+            self.image(&format!("{name}.cpio.zst"), init, &[&options]);
+        }
         self.image("release.cpio.zst", init, &[&["--stage", "root", "--modules", "root"]]);
         fs::write(stamp, inputs).unwrap();
     }
@@ -160,6 +189,15 @@ impl Lab {
         let [root, release, out] = ["root.pub", "release.pub", name].map(|name| self.part(name));
         let keys = ["--channel", "e2e", "--root-key", text(&root), "--release-key", text(&release)];
         self.phase(&[&["trust", "init"], &keys[..], options, &["--force", "--out", text(&out)]].concat());
+    }
+
+    /// The second trust file, under which the key `release`, say it was stolen, no longer counts.
+    fn rotation(&self) {
+        let [trust, successor, root, out] =
+            ["trust.json", "successor.pub", "root", "2.dsse.json"].map(|name| self.part(name));
+        let keys = ["--remove-release", "release", "--add-release", text(&successor), "--key", text(&root)];
+        let rotate = ["trust", "rotate", "--from", text(&trust), "--force", "--out", text(&out)];
+        self.phase(&[&rotate[..], &keys].concat());
     }
 
     fn image(&self, name: &str, init: &Path, options: &[&[&str]]) {
@@ -197,7 +235,7 @@ fn kernel_of(root: &Path) -> Option<PathBuf> {
 }
 
 /// Runs a command that has to succeed, and returns its standard output.
-fn run(command: &mut Command) -> String {
+pub(super) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed ({}):\n{messages}", output.status);

@@ -8,6 +8,7 @@ mod logged;
 mod nginx;
 mod release;
 mod serve;
+mod store;
 
 pub(crate) use boot::Boot;
 pub(crate) use hostile::{Fault, Hostile};
@@ -15,6 +16,7 @@ pub(crate) use lab::{Lab, text};
 pub(crate) use nginx::Nginx;
 pub(crate) use release::{Release, Tree};
 pub(crate) use serve::Serve;
+pub(crate) use store::{PhaseData, Tpm};
 
 /// The kernel parameter that leads a guest to `port` of the host's loopback, which it sees as 10.0.2.2.
 pub(crate) fn origin(port: u16) -> String {

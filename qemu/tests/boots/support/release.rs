@@ -18,17 +18,27 @@ pub(crate) struct Release {
     pub(crate) handoff: &'static str,
     /// Its PID 1.
     pub(crate) init: &'static str,
-    /// The key that signs: `release`, or that of a `stranger`.
+    /// The key that signs: `release`, its `successor` after a rotation, or that of a `stranger`.
     pub(crate) key: &'static str,
     /// When it was made, if not now; it is valid for a year.
     pub(crate) issued: Option<&'static str>,
     /// The root file system, if not the tiny one.
     pub(crate) rootfs: Option<PathBuf>,
+    /// Whether it finds itself healthy and says so.
+    pub(crate) acknowledges: bool,
 }
 
 impl Default for Release {
     fn default() -> Self {
-        Self { version: 1, handoff: "kexec", init: "/sbin/init", key: "release", issued: None, rootfs: None }
+        Self {
+            version: 1,
+            handoff: "kexec",
+            init: "/sbin/init",
+            key: "release",
+            issued: None,
+            rootfs: None,
+            acknowledges: false,
+        }
     }
 }
 
@@ -41,7 +51,8 @@ impl Release {
         let rootfs = self.rootfs.unwrap_or_else(|| lab.part("tiny.squashfs"));
         let (key, kernel, initramfs) = (lab.part(self.key), lab.kernel(), lab.part("release.cpio.zst"));
         let mut arguments = vec!["publish", "--json", "--tree", text(directory.path()), "--channel", "e2e"];
-        let cmdline = format!("{KERNEL_PARAMETERS} signed=yes");
+        let acknowledge = if self.acknowledges { " acknowledge" } else { "" };
+        let cmdline = format!("{KERNEL_PARAMETERS} signed=yes{acknowledge}");
         arguments.extend(["--version", &version, "--key", text(&key), "--cmdline", &cmdline]);
         arguments.extend(["--handoff", self.handoff, "--init", self.init, "--rootfs", text(&rootfs)]);
         if self.handoff.contains("kexec") {
@@ -65,6 +76,14 @@ impl Tree {
     /// Its folder.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Publishes the second trust file beside the release, under which only the `successor` signs releases.
+    pub(crate) fn with_rotation(self) -> Self {
+        let lab = Lab::ready();
+        let [trust, rotation] = ["trust.json", "2.dsse.json"].map(|name| lab.part(name));
+        lab.phase(&["trust", "publish", "--tree", text(self.path()), "--from", text(&trust), text(&rotation)]);
+        self
     }
 
     /// The same tree in another place.

@@ -1,0 +1,127 @@
+//! Where machines of the tests remember: a disk image with a PHASE-DATA partition, and a TPM in software.
+
+use std::{
+    fs::{self, File},
+    io::{Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{
+    Ended, bound_to_us,
+    lab::{run, text},
+};
+
+/// The PARTUUID that the boot initramfs of machines with a disk names.
+pub(super) const PARTUUID: &str = "0b7b5b4e-9a1c-4d7e-8f00-112233445566";
+/// First byte of the partition, and its length.
+const START: u64 = 1 << 20;
+const SIZE: u64 = 6 << 20;
+
+/// A disk with a PHASE-DATA partition, which is kept from one boot to the next.
+pub(crate) struct PhaseData(TempDir);
+
+impl PhaseData {
+    /// With an ext4 that holds nothing.
+    pub(crate) fn ext4() -> Self {
+        Self::with_ext4(None)
+    }
+
+    /// With an ext4 that holds these bytes as the state.
+    pub(crate) fn holding(state: &[u8]) -> Self {
+        Self::with_ext4(Some(state))
+    }
+
+    fn with_ext4(state: Option<&[u8]>) -> Self {
+        let disk = Self::new();
+        let content = disk.0.path().join("content");
+        fs::create_dir(&content).unwrap();
+        if let Some(state) = state {
+            fs::write(content.join("state.json"), state).unwrap();
+        }
+        let (offset, size) = (format!("offset={START}"), format!("{}k", SIZE / 1024));
+        let mut mke2fs = Command::new("/usr/sbin/mke2fs");
+        mke2fs.args(["-q", "-t", "ext4", "-E", &offset, "-d"]).arg(&content).arg(disk.path()).arg(size);
+        run(&mut mke2fs);
+        disk
+    }
+
+    /// With an empty vfat.
+    pub(crate) fn vfat() -> Self {
+        let disk = Self::new();
+        let part = disk.0.path().join("part");
+        File::create(&part).unwrap().set_len(SIZE).unwrap();
+        run(Command::new("/usr/sbin/mkfs.vfat").arg(&part));
+        let mut image = File::options().write(true).open(disk.path()).unwrap();
+        image.seek(SeekFrom::Start(START)).unwrap();
+        image.write_all(&fs::read(part).unwrap()).unwrap();
+        disk
+    }
+
+    /// With a partition and nothing on it.
+    fn new() -> Self {
+        let disk = Self(tempfile::tempdir().unwrap());
+        File::create(disk.path()).unwrap().set_len(START + SIZE + (1 << 20)).unwrap();
+        let partition = format!("1:{}:{}", START / 512, (START + SIZE) / 512 - 1);
+        let mut sgdisk = Command::new("/usr/sbin/sgdisk");
+        sgdisk.args(["-n", &partition, "-u", &format!("1:{PARTUUID}"), "-c", "1:PHASE-DATA"]).arg(disk.path());
+        run(&mut sgdisk);
+        disk
+    }
+
+    /// The image.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("disk")
+    }
+}
+
+/// A TPM whose memory is kept from one boot to the next.
+pub(crate) struct Tpm(TempDir);
+
+impl Tpm {
+    /// One that was never used.
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Switches it on for one boot: it ends with the machine that is plugged into it.
+    pub(crate) fn powered(&self) -> PoweredTpm {
+        let socket = self.0.path().join("socket");
+        let swtpm = Path::new("/usr/bin/swtpm");
+        assert!(swtpm.exists(), "swtpm is not installed: apt-get install swtpm");
+        let (state, control) = (format!("dir={}", text(self.0.path())), format!("type=unixio,path={}", text(&socket)));
+        let mut command = bound_to_us(swtpm);
+        command.args(["socket", "--tpm2", "--tpmstate", &state, "--ctrl", &control]);
+        let program = Ended(command.stdout(Stdio::null()).spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !socket.exists() {
+            assert!(Instant::now() < deadline, "swtpm makes no {}", socket.display());
+            thread::sleep(Duration::from_millis(20));
+        }
+        PoweredTpm { socket, _program: program }
+    }
+}
+
+/// A TPM that a machine can be plugged into.
+pub(crate) struct PoweredTpm {
+    socket: PathBuf,
+    _program: Ended,
+}
+
+impl PoweredTpm {
+    /// Its control socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for PoweredTpm {
+    fn drop(&mut self) {
+        // The next one makes its own.
+        let _ = fs::remove_file(&self.socket);
+    }
+}
