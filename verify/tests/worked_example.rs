@@ -47,7 +47,7 @@ fn keys_and_digests_follow_from_the_seed_and_the_artifact() {
     assert_eq!(sha256(&public), row("key id"));
     assert_eq!(KeyId::of(&public).to_string(), row("key id"));
 
-    let artifact = [0; 100_000];
+    let artifact = vec![0; 100_000];
     assert_eq!(sha256(&artifact), row("SHA-256 of the artifact"));
     let pieces: Vec<_> = artifact.chunks(65536).map(Sha256::digest).collect();
     assert_eq!(HEXLOWER.encode(&pieces[0]), row("SHA-256 of piece 0"));
