@@ -58,6 +58,7 @@ pub struct Machine {
     network: Network,
     card: String,
     netdevs: Vec<(String, String)>,
+    backends: Vec<String>,
     disks: Vec<Disk>,
     tpm: Option<PathBuf>,
     clock: Option<String>,
@@ -76,6 +77,7 @@ impl Machine {
             network: Network::default(),
             card: "virtio-net-pci".to_owned(),
             netdevs: Vec::new(),
+            backends: Vec::new(),
             disks: Vec::new(),
             tpm: None,
             clock: None,
@@ -128,6 +130,14 @@ impl Machine {
     #[must_use]
     pub fn netdev(mut self, backend: &str, model: &str) -> Self {
         self.netdevs.push((backend.to_owned(), model.to_owned()));
+        self
+    }
+
+    /// One more `-netdev` backend without a card, with an `id` of its own: something for others to be joined with, such
+    /// as `hubport,id=a,hubid=0,netdev=b`.
+    #[must_use]
+    pub fn backend(mut self, backend: &str) -> Self {
+        self.backends.push(backend.to_owned());
         self
     }
 
@@ -203,6 +213,9 @@ impl Machine {
             Network::Restricted => Some("user,restrict=on"),
             Network::None => None,
         };
+        for backend in &self.backends {
+            arguments.add(["-netdev", backend]);
+        }
         let first = user.map(|backend| (backend, self.card.as_str()));
         let others = self.netdevs.iter().map(|(backend, model)| (backend.as_str(), model.as_str()));
         for (number, (backend, model)) in first.into_iter().chain(others).enumerate() {
@@ -304,6 +317,7 @@ mod tests {
         let machine = machine()
             .network(Network::Restricted)
             .netdev("socket,mcast=230.0.0.1:1234", "e1000")
+            .backend("hubport,id=a,hubid=0")
             .disk(Path::new("/a"))
             .read_only_disk(Path::new("/b"))
             .tpm(Path::new("/run/tp,m"))

@@ -30,10 +30,11 @@ impl Layers {
     ) -> Result<bool, DownReason> {
         let mut news = false;
         if let Some(bond) = &plan.bond {
-            news |= self.bond(bond, links, kernel)?;
-            if !news {
-                news |= self.join(plan, links, kernel, console);
+            if self.bond(bond, links, kernel)? {
+                // The old one may still stand among these interfaces; nothing is to be built on that.
+                return Ok(true);
             }
+            news |= self.join(plan, links, kernel, console);
         }
         if let Some(vlan) = &plan.vlan {
             for base in links.iter().filter(|link| part(plan, link, links) == Part::Carries) {

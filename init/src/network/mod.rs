@@ -47,7 +47,9 @@ pub struct Settings {
     pub plan: Plan,
     /// Longest time for everything.
     pub deadline: Duration,
-    /// Longest time until some interface is there and has a carrier: slow drivers and switch ports take 30 s and more.
+    /// Longest time until there is an interface to ask on: drivers are loaded by then, and USB cards are found in seconds.
+    pub interface: Duration,
+    /// Longest time until some interface has a carrier: slow switch ports take 30 s and more.
     pub carrier: Duration,
     /// Longest time for an address, from an interface's carrier on: a switch port may let nothing through for 30 s
     /// (spanning tree), and a server may start after us.
@@ -63,6 +65,7 @@ impl Default for Settings {
             command_line: String::new(),
             plan: Plan::default(),
             deadline: Duration::from_secs(90),
+            interface: Duration::from_secs(20),
             carrier: Duration::from_secs(45),
             lease: Duration::from_secs(45),
             ipv6_grace: Duration::from_secs(3),

@@ -46,7 +46,7 @@ pub(super) fn decide(situation: &Situation, settings: &Settings) -> Verdict {
     }
     if asking == 0 {
         // A port without a carrier may be about to get one; when all have one, nothing more is to come.
-        until = until.min(settings.carrier);
+        until = until.min(if interfaces == 0 { settings.interface } else { settings.carrier });
         if now < until && (interfaces == 0 || running < interfaces) {
             return Verdict::Wait(until);
         }
@@ -69,15 +69,16 @@ mod tests {
     }
 
     fn decided(now: u64, interfaces: usize, running: usize, asking: usize, ipv6_from: Option<u64>) -> Verdict {
-        let settings = Settings { deadline: seconds(90), carrier: seconds(45), ..Settings::default() };
+        let settings =
+            Settings { deadline: seconds(90), interface: seconds(20), carrier: seconds(45), ..Settings::default() };
         let ipv6_from = ipv6_from.map(seconds);
         decide(&Situation { now: seconds(now), interfaces, running, asking, ipv6_from }, &settings)
     }
 
     #[test]
     fn an_interface_and_a_carrier_are_waited_for() {
-        assert_eq!(decided(0, 0, 0, 0, None), Verdict::Wait(seconds(45)));
-        assert_eq!(decided(45, 0, 0, 0, None), Verdict::NoInterface);
+        assert_eq!(decided(0, 0, 0, 0, None), Verdict::Wait(seconds(20)));
+        assert_eq!(decided(20, 0, 0, 0, None), Verdict::NoInterface);
         assert_eq!(decided(44, 2, 0, 0, None), Verdict::Wait(seconds(45)));
         assert_eq!(decided(45, 2, 0, 0, None), Verdict::NoCarrier);
     }

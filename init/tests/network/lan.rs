@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use discover::{FetchError, Origin};
 use init::console::{Console, Verbosity};
-use init::network::plan::Plan;
 use init::network::{self, Connection, DownReason, Network, Settings};
 use init::parameters::Parameters;
 
@@ -253,7 +252,7 @@ impl Machine {
 /// Settings that give up soon.
 pub(crate) fn impatient(settings: Settings) -> Settings {
     let (short, shorter) = (Duration::from_millis(900), Duration::from_millis(300));
-    Settings { carrier: shorter, lease: short, deadline: short, plan: Plan::clone(&settings.plan), ..settings }
+    Settings { interface: shorter, carrier: shorter, lease: short, deadline: short, ..settings }
 }
 
 pub(crate) fn address(text: &str) -> IpAddr {

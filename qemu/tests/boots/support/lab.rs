@@ -153,7 +153,7 @@ impl Lab {
         self.trust("trust.json", &["--rescue-prompt"]);
         self.trust("locked.json", &[]);
         self.logged(init);
-        let with_drivers = ["--modules", "qemu-net,root", "--trust"];
+        let with_drivers = ["--modules", "qemu-net,root,8021q,bonding", "--trust"];
         self.image(
             "boot.cpio.zst",
             init,

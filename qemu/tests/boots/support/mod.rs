@@ -9,6 +9,7 @@ mod nginx;
 mod release;
 mod serve;
 mod store;
+mod trunk;
 
 pub(crate) use boot::Boot;
 pub(crate) use hostile::{Fault, Hostile};
@@ -17,6 +18,7 @@ pub(crate) use nginx::Nginx;
 pub(crate) use release::{Release, Tree};
 pub(crate) use serve::Serve;
 pub(crate) use store::{PhaseData, Tpm};
+pub(crate) use trunk::Trunk;
 
 /// The kernel parameter that leads a guest to `port` of the host's loopback, which it sees as 10.0.2.2.
 pub(crate) fn origin(port: u16) -> String {
