@@ -16,6 +16,9 @@ use crate::{Candidate, Claim, Found, Limits, Origin, Request, Search, Tls, Way, 
 /// Silence of the local network that counts as its end, once something is found.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// The last epoch that there can be: this command follows no trust files.
+const LAST_EPOCH: u64 = (1 << 53) - 1;
+
 /// Where to look and for what; `phase discover` has the same options.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Places {
@@ -114,18 +117,22 @@ pub struct Failure {
 /// Parses the arguments of this process, looks around and says what is there.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let looked = if cli.watch { watch(&cli) } else { look(&cli.places).map(|found| print(&cli, &Report::of(&found))) };
+    let looked = if cli.watch {
+        watch(&cli)
+    } else {
+        look(&cli.places, LAST_EPOCH).map(|found| print(&cli, &Report::of(&found)))
+    };
     looked.unwrap_or_else(|message| {
         eprintln!("phase-discover: {message}");
         ExitCode::from(2)
     })
 }
 
-/// One search, as the options say.
+/// One search, as the options say; trust files after that of `epoch` are asked for, too.
 ///
 /// # Errors
 /// An option that cannot be used, in words.
-pub fn look(places: &Places) -> Result<Found, String> {
+pub fn look(places: &Places, epoch: u64) -> Result<Found, String> {
     if places.origin.is_empty() && !places.mdns && !places.dht {
         return Err("say where to look: --origin URL, --mdns or --dht".to_owned());
     }
@@ -140,7 +147,7 @@ pub fn look(places: &Places) -> Result<Found, String> {
     }
     let locator = places.locator.filter(|_| places.dht).map(|key| Locator { key, bootstrap: places.bootstrap.clone() });
     Ok(search(&Search {
-        request: Request { channel: &places.channel, arch: &places.arch, epoch: 0 },
+        request: Request { channel: &places.channel, arch: &places.arch, epoch },
         origins: &origins,
         link: places.mdns,
         locator,
@@ -167,7 +174,7 @@ fn watch(cli: &Cli) -> Result<ExitCode, String> {
     let mut last = None;
     loop {
         let begin = Instant::now();
-        let report = Report::of(&look(&cli.places)?);
+        let report = Report::of(&look(&cli.places, LAST_EPOCH)?);
         if last.as_ref() != Some(&report.candidates) {
             print(cli, &report);
             last = Some(report.candidates);
@@ -195,9 +202,15 @@ pub fn failures(found: &Found) -> Vec<Failure> {
     let failure = |(source, error): &(String, crate::FetchError)| Failure {
         source: source.clone(),
         error: error.kind(),
-        message: error.to_string(),
+        message: chain(error),
     };
     found.gathered.failures.iter().map(failure).collect()
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Report {

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use mainline::{Dht, MutableItem, SigningKey};
+use mainline::{Dht, MutableItem};
 
 use crate::{Limits, Origin, OriginError};
 
@@ -212,29 +212,42 @@ pub fn locate(locator: &Locator, channel: &str, arch: &str, deadline: Instant) -
     Ok(located)
 }
 
-/// Stores the list of places of a version, signed by the locator key; returns at `deadline` at the latest.
-///
-/// Nodes keep an item for about two hours: whoever wants it found stores it again within that time.
-pub fn store(
-    seed: &[u8; 32],
-    bootstrap: &[String],
-    (channel, arch): (&str, &str),
-    (version, urls): (u64, &[String]),
-    deadline: Instant,
-) -> Result<(), DhtError> {
-    let sequence = i64::try_from(version).unwrap_or(i64::MAX);
-    let value = value(urls).map_err(|source| DhtError::Value { sequence, source })?;
-    let item = MutableItem::new(SigningKey::from_bytes(seed), &value, sequence, Some(salt(channel, arch).as_bytes()));
-    let nodes = bootstrap.to_vec();
-    let stored = by(deadline, move |done| {
-        done(join(&nodes).and_then(|dht| {
-            if !is_joined(&dht) {
-                return Err(DhtError::NoNode { nodes: nodes.join(", ") });
-            }
-            put(&dht, item).map_err(DhtError::Put)
-        }));
-    });
-    stored.map(|_| ())
+/// A list of places that is signed and can be stored.
+#[derive(Debug, Clone)]
+pub struct Item(MutableItem);
+
+impl Item {
+    /// Signs the list of places of a channel's version with the locator key: `sign` gets the bytes that BEP 44 has signed.
+    pub fn sign(
+        key: [u8; 32],
+        (channel, arch): (&str, &str),
+        (version, urls): (u64, &[String]),
+        sign: &dyn Fn(&[u8]) -> [u8; 64],
+    ) -> Result<Self, ValueError> {
+        let value = value(urls)?;
+        let salt = salt(channel, arch);
+        let mut signed = format!("4:salt{}:{salt}3:seqi{version}e1:v{}:", salt.len(), value.len()).into_bytes();
+        signed.extend_from_slice(&value);
+        // Versions are below 2^53.
+        let sequence = i64::try_from(version).unwrap_or(i64::MAX);
+        Ok(Self(MutableItem::new_signed_unchecked(key, sign(&signed), &value, sequence, Some(salt.as_bytes()))))
+    }
+
+    /// Stores it; returns at `deadline` at the latest.
+    ///
+    /// Nodes keep an item for about two hours: whoever wants it found stores it again within that time.
+    pub fn store(&self, bootstrap: &[String], deadline: Instant) -> Result<(), DhtError> {
+        let (nodes, item) = (bootstrap.to_vec(), self.0.clone());
+        let stored = by(deadline, move |done| {
+            done(join(&nodes).and_then(|dht| {
+                if !is_joined(&dht) {
+                    return Err(DhtError::NoNode { nodes: nodes.join(", ") });
+                }
+                put(&dht, item).map_err(DhtError::Put)
+            }));
+        });
+        stored.map(|_| ())
+    }
 }
 
 /// Runs `work` on a thread of its own and collects what it gives until it ends, or until `deadline`: then what is there

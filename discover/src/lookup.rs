@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -56,7 +55,7 @@ impl Resolver for Lookup {
             other => other,
         })?;
         if let Some(zone) = &self.zone {
-            let index = zone.index(Path::new("/"))?;
+            let index = zone.index()?;
             for address in &mut *addresses {
                 if let SocketAddr::V6(address) = address
                     && address.ip().is_unicast_link_local()

@@ -9,10 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::gather::{Gathered, Request, gather};
-use crate::{Limits, Origin};
+use crate::{FetchError, Limits, Origin};
 
 /// Stack of a thread that only waits for others.
 const STACK_BYTES: usize = 256 << 10;
+
+/// How often a place on the link is asked that cannot be reached, and the pause between.
+const LINK_TRIES: u32 = 6;
+const LINK_PAUSE: Duration = Duration::from_millis(500);
 
 /// Where to look, for what and for how long.
 #[derive(Debug)]
@@ -171,10 +175,11 @@ impl Running {
         let Request { channel, arch, epoch } = search.request;
         let (channel, arch) = (channel.to_owned(), arch.to_owned());
         let (asked, deadline, news) = (origin.clone(), search.deadline, self.news.clone());
+        let tries = if matches!(way, Way::Link { .. }) { LINK_TRIES } else { 1 };
         let run = move || {
             let request = Request { channel: &channel, arch: &arch, epoch };
             // Nobody listens any more after the search.
-            let _ = news.send(News::Answer(gather(&[asked], &request, deadline)));
+            let _ = news.send(News::Answer(ask_again(&asked, &request, tries, deadline)));
         };
         match thread::Builder::new().name("ask".to_owned()).stack_size(STACK_BYTES).spawn(run) {
             Ok(_) => self.asked += 1,
@@ -201,6 +206,21 @@ impl Running {
             }
         }
     }
+}
+
+/// Asks a place until it can be reached: on a link that has just come up neither end has its addresses for certain (RFC 4862,
+/// duplicate address detection), although each hears the other.
+fn ask_again(place: &Origin, request: &Request<'_>, tries: u32, deadline: Instant) -> Gathered {
+    let mut gathered = gather(std::slice::from_ref(place), request, deadline);
+    for _ in 1..tries {
+        let away = gathered.failures.iter().any(|(_, error)| matches!(error, FetchError::Unreachable { .. }));
+        if !gathered.candidates.is_empty() || !away || Instant::now() + LINK_PAUSE >= deadline {
+            break;
+        }
+        thread::sleep(LINK_PAUSE);
+        gathered = gather(std::slice::from_ref(place), request, deadline);
+    }
+    gathered
 }
 
 /// Listens to the local network until the deadline.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, compare, demo, image, keygen, lab, publish, put_live, serve, sign, size, trust};
+use crate::{announce, boot, compare, demo, image, keygen, lab, publish, put_live, search, serve, sign, size, trust};
 
 const EXAMPLES: &str = "\
 From nothing to a served release:
@@ -39,7 +39,9 @@ enum Command {
     Lab(lab::Args),
     Trust(trust::Args),
     Sign(sign::Args),
-    Publish(publish::Args),
+    Publish(Box<publish::Args>),
+    Announce(announce::Args),
+    Discover(search::Args),
     PutLive(put_live::Args),
     Serve(serve::Args),
     Image(image::Args),
@@ -70,6 +72,8 @@ pub fn main() -> ExitCode {
         Command::Trust(args) => trust::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Publish(args) => publish::run(&args),
+        Command::Announce(args) => announce::run(&args),
+        Command::Discover(args) => search::run(&args),
         Command::PutLive(args) => put_live::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Image(args) => image::run(&args),

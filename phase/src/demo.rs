@@ -15,6 +15,7 @@ use qemu::Machine;
 use verify::{Arch, Channel, Handoff, LIMITS, Reaction};
 
 use crate::{
+    announce,
     boot::{self, Output, Until},
     clock,
     image::{self, InitramfsArgs, StageName},
@@ -225,6 +226,7 @@ pub(crate) fn release(files: Files, key: PathBuf, trust: PathBuf, tree: PathBuf)
         issued: None,
         trust: Some(trust),
         unsigned: None,
+        dht: announce::Dht::default(),
         allow_older: false,
         prune: true,
         json: false,

@@ -132,6 +132,11 @@ impl PublicKey {
         pem::write_public(&self.0)
     }
 
+    /// The 32 raw bytes.
+    pub fn raw(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
     /// The 32 raw bytes in hex, as the trust file has them.
     pub fn hex(&self) -> String {
         HEXLOWER.encode(self.0.as_bytes())

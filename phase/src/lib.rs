@@ -3,6 +3,7 @@
 //! One module per subcommand, each with its `Args` and a `run`; what they share is in [`clock`], [`key`], [`output`],
 //! [`progress`] and [`signer`]. Nothing here runs inside a booted machine.
 
+pub mod announce;
 pub mod boot;
 pub mod cli;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod output;
 pub mod progress;
 pub mod publish;
 pub mod put_live;
+pub mod search;
 pub mod serve;
 pub mod sign;
 pub mod signer;

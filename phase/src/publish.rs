@@ -13,6 +13,7 @@ use serde::Serialize;
 use verify::{Arch, Candidate, Channel, Envelope, Handoff, KeyId, Manifest, Sha256Digest, Timestamp, dsse};
 
 use crate::{
+    announce::{self, Announcer},
     cli::UsageError,
     output::{self, Existing},
     signer::Signers,
@@ -85,6 +86,9 @@ pub struct Args {
     /// Do not sign and do not go live: store the files and write the manifest here, for the holders of keys
     #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["key", "signer", "trust", "prune"])]
     pub unsigned: Option<PathBuf>,
+    /// Where else it is made known
+    #[command(flatten)]
+    pub dht: announce::Dht,
     /// Publish although the version is not above the published one
     #[arg(long)]
     pub allow_older: bool,
@@ -121,6 +125,9 @@ pub struct Report {
     pub blobs: Vec<BlobReport>,
     /// Names of the blobs that were removed.
     pub pruned: Vec<String>,
+    /// What the DHT has been told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dht: Option<announce::Report>,
 }
 
 /// One file of the release.
@@ -151,7 +158,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// A [`UsageError`] if the command line cannot give a valid manifest, else what failed. The release that was published
-/// before is untouched in every case but a failed prune.
+/// before is untouched in every case but a failed prune or a DHT that does not answer.
 pub fn publish(args: &Args) -> anyhow::Result<Report> {
     draft::check_handoffs(args)?;
     let mut manifest = draft::draft(args)?;
@@ -161,6 +168,7 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
         None => Some(args.signers.open()?),
     };
     let trust = args.trust.as_deref().map(live::read_trust).transpose()?;
+    let announcer = Announcer::of(&args.dht)?;
     let tree = Tree::open(&args.tree)?;
     live::refuse_older(&tree, &manifest, args.allow_older)?;
 
@@ -183,6 +191,7 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
         key_ids: Vec::new(),
         blobs,
         pruned: Vec::new(),
+        dht: None,
     };
     if let Some(signers) = signers {
         signers.sign(&mut envelope)?;
@@ -199,6 +208,11 @@ pub fn publish(args: &Args) -> anyhow::Result<Report> {
     }
     if args.prune {
         report.pruned = tree.prune().context("the release is published")?;
+    }
+    if let Some(announcer) = announcer {
+        let told = announcer.announce(&manifest.channel, manifest.arch, manifest.version);
+        report.dht =
+            Some(told.context("the release is published, but the DHT does not know it; try `phase announce`")?);
     }
     Ok(report)
 }
@@ -223,4 +237,5 @@ fn print(report: &Report) {
     for name in &report.pruned {
         println!("removed      {name}");
     }
+    report.dht.iter().for_each(announce::print);
 }

@@ -7,6 +7,7 @@
 //! [`spawn`] is the same server for other commands, on a thread of its own.
 
 mod access;
+mod advertise;
 
 use std::{
     future::Future,
@@ -19,10 +20,18 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use tokio::{runtime::Runtime, sync::oneshot};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 use tower_http::services::ServeDir;
 
+use verify::Channel;
+
 pub use access::AccessLog;
+
+use advertise::Advertisement;
 
 /// How long transfers that still run may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(3);
@@ -40,7 +49,11 @@ The base URL goes to standard output, one line per request to standard error:
 Examples:
   phase serve --tree tree
   phase serve --tree tree --listen 0.0.0.0:8000 --quiet
-  phase serve --tree tree --listen 127.0.0.1:0       # any free port, printed")]
+  phase serve --tree tree --listen 127.0.0.1:0       # any free port, printed
+  phase serve --tree tree --listen '[::]:8000' --advertise --channel demo
+
+--advertise tells machines in local mode, and `phase-discover --mdns`, that the tree is here: DNS-SD, \
+_phase-boot._tcp. It goes with the server: Ctrl-C or SIGTERM says goodbye.")]
 pub struct Args {
     /// The tree that `phase publish` wrote
     #[arg(long, value_name = "DIR")]
@@ -48,6 +61,12 @@ pub struct Args {
     /// Address and port; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
+    /// Say on every link that the tree is here
+    #[arg(long, requires = "channel")]
+    pub advertise: bool,
+    /// The line of releases that is advertised
+    #[arg(long, requires = "advertise")]
+    pub channel: Option<Channel>,
     /// No access log
     #[arg(long)]
     pub quiet: bool,
@@ -57,13 +76,39 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let log = if args.quiet { AccessLog::Off } else { AccessLog::Stderr };
     let (listener, url) = bind(&args.tree, args.listen)?;
+    let channel = args.channel.as_ref().filter(|_| args.advertise);
+    let address = listener.local_addr()?;
+    let advertisement = channel.map(|channel| Advertisement::begin(&args.tree, channel, address)).transpose()?;
     println!("serving {} at {url}", args.tree.display());
-    runtime()?.block_on(serve(listener, &args.tree, log, async {
-        // Without a handler for it Ctrl-C ends the process at once, which is no worse than stopping.
-        let _ = tokio::signal::ctrl_c().await;
-    }))?;
+    runtime()?.block_on(serve(listener, &args.tree, log, told_to_stop(advertisement)))?;
     eprintln!("phase: stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C or SIGTERM, keeps what is advertised as the tree is, and says goodbye.
+async fn told_to_stop(mut advertisement: Option<Advertisement>) {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => terminated.recv().await,
+            // Without a handler for it the signal ends the process at once.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let kept = async {
+        match &mut advertisement {
+            Some(advertisement) => advertisement.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        // Without a handler for it Ctrl-C ends the process at once, which is no worse than stopping.
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+        () = kept => {}
+    }
+    if let Some(advertisement) = advertisement {
+        advertisement.end();
+    }
 }
 
 /// A server on its own thread; it stops when told to, or when dropped.

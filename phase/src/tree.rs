@@ -47,6 +47,20 @@ pub struct Blob {
     pub kept: bool,
 }
 
+/// The manifest that is published now in the tree at `root`, for whoever changes nothing there and needs no lock. Its
+/// signatures are not looked at: it is the tree's own.
+///
+/// # Errors
+/// There is an envelope that cannot be read.
+pub fn published(root: &Path, channel: &Channel, arch: Arch) -> anyhow::Result<Option<Manifest>> {
+    let path = envelope_path(root, channel, arch);
+    if path.try_exists()? { read_envelope(&path).map(Some) } else { Ok(None) }
+}
+
+fn envelope_path(root: &Path, channel: &Channel, arch: Arch) -> PathBuf {
+    root.join(channel.as_str()).join(arch.as_str()).join(ENVELOPE)
+}
+
 impl Tree {
     /// Opens the tree at `root`, which has to be there, and locks it.
     ///
@@ -74,7 +88,7 @@ impl Tree {
 
     /// Where the envelope of a channel and architecture stands.
     pub fn envelope_path(&self, channel: &Channel, arch: Arch) -> PathBuf {
-        self.root.join(channel.as_str()).join(arch.as_str()).join(ENVELOPE)
+        envelope_path(&self.root, channel, arch)
     }
 
     /// Where the blob with this digest stands.
@@ -87,8 +101,7 @@ impl Tree {
     /// # Errors
     /// There is an envelope that cannot be read.
     pub fn published(&self, channel: &Channel, arch: Arch) -> anyhow::Result<Option<Manifest>> {
-        let path = self.envelope_path(channel, arch);
-        if path.try_exists()? { read_envelope(&path).map(Some) } else { Ok(None) }
+        published(&self.root, channel, arch)
     }
 
     /// Copies a file of `size` bytes into the tree and hashes it and its pieces on the way. A blob that is there with

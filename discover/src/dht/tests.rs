@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mainline::SigningKey;
+
 use super::*;
 
 const HERE: &str = "http://127.0.0.1:8000/tree";
@@ -76,6 +78,15 @@ fn soon() -> Instant {
 
 const SEED: [u8; 32] = [7; 32];
 
+/// Signs a list for channel demo and stores it.
+fn store(seed: &[u8; 32], nodes: &[String], version: u64, urls: &[&str]) -> Result<(), DhtError> {
+    let key = SigningKey::from_bytes(seed);
+    let sign = |message: &[u8]| ed25519_dalek::Signer::sign(&key, message).to_bytes();
+    let places = ("demo", "x86_64");
+    let item = Item::sign(key.verifying_key().to_bytes(), places, (version, &strings(urls)), &sign).unwrap();
+    item.store(nodes, soon())
+}
+
 fn locator(bootstrap: &[String]) -> Locator {
     Locator { key: SigningKey::from_bytes(&SEED).verifying_key().to_bytes(), bootstrap: bootstrap.to_vec() }
 }
@@ -83,17 +94,16 @@ fn locator(bootstrap: &[String]) -> Locator {
 #[test]
 fn the_newest_list_is_found_and_nobody_elses() {
     let (_network, nodes) = network();
-    let demo = ("demo", "x86_64");
     for (version, url) in [(7, "http://old.example"), (8, HERE)] {
-        store(&SEED, &nodes, demo, (version, &strings(&[url])), soon()).unwrap();
+        store(&SEED, &nodes, version, &[url]).unwrap();
     }
-    store(&[8; 32], &nodes, demo, (99, &strings(&["http://evil.example"])), soon()).unwrap();
+    store(&[8; 32], &nodes, 99, &["http://evil.example"]).unwrap();
     let located = locate(&locator(&nodes), "demo", "x86_64", soon()).unwrap();
     assert_eq!(located.sequence, 8);
     assert_eq!(located.origins.iter().map(Origin::base).collect::<Vec<_>>(), [HERE]);
     let missing = locate(&locator(&nodes), "demo", "aarch64", soon()).unwrap_err();
     assert!(matches!(&missing, DhtError::NotFound { salt } if salt == "pb1/demo/aarch64"), "{missing}");
-    let older = store(&SEED, &nodes, demo, (7, &strings(&[HERE])), soon()).unwrap_err();
+    let older = store(&SEED, &nodes, 7, &[HERE]).unwrap_err();
     assert_eq!(older.kind(), "not-stored", "{older}");
 }
 
@@ -130,7 +140,7 @@ fn nobody_there_is_said_in_time() {
 #[test]
 fn a_node_that_sends_rubbish_is_survived() {
     let (_network, nodes) = network();
-    store(&SEED, &nodes, ("demo", "x86_64"), (1, &strings(&[HERE])), soon()).unwrap();
+    store(&SEED, &nodes, 1, &[HERE]).unwrap();
     // It answers every question with the deepest and the emptiest messages that a packet can hold.
     let hostile = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = hostile.local_addr().unwrap().to_string();

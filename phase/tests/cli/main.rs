@@ -3,6 +3,7 @@
 // clippy.toml lets #[test] functions unwrap and panic; these helpers are tests as well.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod announce;
 mod common;
 mod document;
 mod holders;
@@ -10,6 +11,7 @@ mod image;
 mod interop;
 mod keys;
 mod keys_document;
+mod link;
 mod publish;
 mod serve;
 mod signer;

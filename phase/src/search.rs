@@ -1,0 +1,127 @@
+//! `phase discover`: what can be found from here, and what a machine with this trust file would make of it.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration, time::Instant};
+
+use anyhow::Context;
+use discover::{
+    Found, Origin,
+    cli::{Failure, Listed, Places, failures, listed, look},
+};
+use serde::Serialize;
+use verify::{Arch, Candidate, Floors, LIMITS, Now, Rules, Trust, rotation, verified};
+
+use crate::{cli::UsageError, clock, output};
+
+/// How long the proofs of a transparency log are waited for.
+const PROVING: Duration = Duration::from_secs(10);
+
+/// Lists the releases that can be found from here, and verifies each as a machine with this trust file would.
+#[derive(clap::Args)]
+#[command(after_help = "\
+A release is accepted or refused by its signatures alone; where it was found, and what it claims, ranks nothing. The newest \
+accepted one is what a machine boots.
+
+Examples:
+  phase discover --trust trust.json --channel demo --origin http://192.0.2.10:8000
+  phase discover --trust trust.json --channel demo --mdns --json
+
+Exit status: 0 a release was accepted, 1 none was, 2 wrong usage.")]
+pub struct Args {
+    /// The trust file of the machines
+    #[arg(long, value_name = "FILE")]
+    pub trust: PathBuf,
+    /// Where to look
+    #[command(flatten)]
+    pub places: Places,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// The epoch of the trust file in force, after those that were found.
+    epoch: u64,
+    candidates: Vec<Judged>,
+    failures: Vec<Failure>,
+    remarks: Vec<String>,
+}
+
+/// A release that was found, and the verdict.
+#[derive(Debug, Serialize)]
+struct Judged {
+    #[serde(flatten)]
+    listed: Listed,
+    /// The verified version; absent if it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// One stable word for the refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'static str>,
+    /// The verdict in words.
+    message: String,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let bytes = output::read_limited(&args.trust, LIMITS.trust_bytes as u64)?;
+    let trust = Trust::parse(&bytes).with_context(|| args.trust.display().to_string())?;
+    let arch: Arch = args.places.arch.parse().map_err(|error: verify::ValueError| UsageError(error.to_string()))?;
+    let found = look(&args.places, trust.epoch).map_err(UsageError)?;
+    let report = judge(found, trust, arch, &args.places);
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print(&report);
+    }
+    let accepted = report.candidates.iter().any(|judged| judged.version.is_some());
+    Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn judge(mut found: Found, trust: Trust, arch: Arch, places: &Places) -> Report {
+    let mut remarks = std::mem::take(&mut found.remarks);
+    let followed = rotation::follow(trust, std::mem::take(&mut found.gathered.rotations));
+    remarks.extend(followed.refused.iter().map(|(source, refusal)| format!("a trust file of {source}: {refusal}")));
+    let trust = followed.trust;
+    if trust.policy.transparency.is_some() {
+        let origins: Vec<Origin> = found.places.iter().map(|(_, origin)| origin.clone()).collect();
+        let place = (&*places.channel, &*places.arch);
+        let failed = discover::prove(&mut found.gathered.candidates, &origins, place, Instant::now() + PROVING);
+        remarks.extend(failed.iter().map(|(_, error)| error.to_string()));
+    }
+    let now = Now { time: clock::now().max(trust.built), trusted: true };
+    let rules = Rules { trust: &trust, arch, now, floors: Floors::default() };
+    let judged = |candidate: &discover::Candidate| {
+        let release = Candidate { envelope: candidate.envelope.clone(), proof: candidate.proof.clone() };
+        let (version, refused, message) = match verified::manifest(&release, &rules) {
+            Ok(release) => {
+                (Some(release.version), None, format!("accepted, signed by {} keys", release.key_ids().len()))
+            }
+            Err(refusal) => (None, Some(refusal.kind()), format!("refused: {refusal}; {}", refusal.advice())),
+        };
+        Judged { listed: listed(&found, candidate), version, refused, message }
+    };
+    let mut candidates: Vec<_> = found.gathered.candidates.iter().map(judged).collect();
+    // What a machine would boot comes first.
+    candidates.sort_by(|a, b| b.version.cmp(&a.version).then_with(|| a.listed.source.cmp(&b.listed.source)));
+    Report { epoch: trust.epoch, candidates, failures: failures(&found), remarks }
+}
+
+fn print(report: &Report) {
+    for Judged { listed, version, message, .. } in &report.candidates {
+        match version {
+            Some(version) => println!("version {version}  {} ({}): {message}", listed.source, listed.found),
+            None => println!("refused    {} ({}): {message}", listed.source, listed.found),
+        }
+    }
+    for failure in &report.failures {
+        eprintln!("not used: {}", failure.message);
+    }
+    for remark in &report.remarks {
+        eprintln!("not used: {remark}");
+    }
+    if report.candidates.is_empty() {
+        eprintln!("nothing was found");
+    }
+}
