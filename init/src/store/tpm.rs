@@ -75,7 +75,7 @@ impl Tpm {
                 let public = self.refused(public)?;
                 // Another program's index is not written over.
                 if usize::from(public.size) != SIZE || public.attributes & ATTRIBUTES != ATTRIBUTES {
-                    return Err(self.refused::<()>(Err(Refused::Forbidden)).err().unwrap_or(StoreError::ReadOnly));
+                    return self.refused(Err(Refused::Forbidden));
                 }
             }
         }
