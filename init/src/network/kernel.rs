@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use netlink_bindings::rt_addr::{self, Ifaddrmsg};
-use netlink_bindings::rt_link::{self, Ifinfomsg, IterableLinkAttrs};
+use netlink_bindings::rt_link::{self, Ifinfomsg};
 use netlink_bindings::rt_route::{self, Rtmsg};
 use netlink_socket2::NetlinkSocket;
 use rustix::net::netlink::SocketAddrNetlink;
@@ -66,7 +66,6 @@ impl Kernel {
                 flags: header.ifi_flags,
                 hardware: attributes.get_address().unwrap_or_default().to_vec(),
                 mtu: attributes.get_mtu().unwrap_or_default(),
-                info: info_kind(&attributes),
                 master: attributes.get_master().unwrap_or_default(),
             });
         }
@@ -204,12 +203,6 @@ impl Kernel {
         }
         Ok(found)
     }
-}
-
-/// The kind of a virtual interface.
-fn info_kind(attributes: &IterableLinkAttrs<'_>) -> String {
-    let kind = attributes.get_linkinfo().and_then(|info| info.get_kind());
-    kind.map(|kind| kind.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// What was to be made may be there.

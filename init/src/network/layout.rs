@@ -5,8 +5,6 @@ use super::plan::{Plan, Vlan};
 
 /// What the bond is called, as it is everywhere.
 pub(super) const BOND: &str = "bond0";
-/// What the kernel calls the kind of a VLAN.
-const VLAN_KIND: &str = "vlan";
 /// Longest name of an interface, in bytes (`IFNAMSIZ` of linux/if.h less the zero at its end).
 const LONGEST_NAME: usize = 15;
 
@@ -28,21 +26,16 @@ pub(super) fn part(plan: &Plan, link: &Link, links: &[Link]) -> Part {
     if link.ethernet().is_none() {
         return Part::Spare;
     }
-    let Some(vlan) = &plan.vlan else {
-        return match &plan.bond {
-            _ if is_base(plan, link) && is_device(plan, link) => Part::Asks,
-            Some(bond) if bond.members.iter().any(|nic| link.answers_to(nic)) => Part::Member,
-            _ => Part::Spare,
-        };
-    };
-    if link.info == VLAN_KIND {
-        let ours = links.iter().any(|base| is_base(plan, base) && link.name == vlan_name(base, vlan));
-        return if ours && is_device(plan, link) { Part::Asks } else { Part::Spare };
-    }
-    match &plan.bond {
-        _ if is_base(plan, link) => Part::Carries,
-        Some(bond) if bond.members.iter().any(|nic| link.answers_to(nic)) => Part::Member,
-        _ => Part::Spare,
+    let asks = || if is_device(plan, link) { Part::Asks } else { Part::Spare };
+    // A VLAN of ours, of this attempt or of one before, has its name of the interface below it.
+    let below = plan.vlan.as_ref().and_then(|vlan| links.iter().find(|base| link.name == vlan_name(base, vlan)));
+    match below {
+        Some(base) if is_base(plan, base) => asks(),
+        Some(_) => Part::Spare,
+        None if is_base(plan, link) && plan.vlan.is_some() => Part::Carries,
+        None if is_base(plan, link) => asks(),
+        None if plan.bond.iter().flat_map(|bond| &bond.members).any(|nic| link.answers_to(nic)) => Part::Member,
+        None => Part::Spare,
     }
 }
 
@@ -52,7 +45,7 @@ fn is_base(plan: &Plan, link: &Link) -> bool {
         return link.name == BOND;
     }
     let named = plan.vlan.as_ref().and_then(|vlan| vlan.on.as_ref());
-    link.ethernet().is_some() && link.info != VLAN_KIND && named.is_none_or(|nic| link.answers_to(nic))
+    link.ethernet().is_some() && named.is_none_or(|nic| link.answers_to(nic))
 }
 
 /// Whether `ip=` lets this interface have the address.
@@ -82,10 +75,10 @@ mod tests {
     use super::super::plan::{Bond, Ip};
     use super::*;
 
-    fn named_link(name: &str, info: &str) -> Link {
+    fn named_link(name: &str) -> Link {
         // Five letters make another address than four.
         let last = u8::try_from(name.len()).unwrap();
-        Link { name: name.to_owned(), info: info.to_owned(), hardware: vec![2, 0, 0, 0, 0, last], ..link() }
+        Link { name: name.to_owned(), hardware: vec![2, 0, 0, 0, 0, last], ..link() }
     }
 
     fn plan(ip: &str, vlan: &str, bond: &str) -> Plan {
@@ -99,11 +92,8 @@ mod tests {
 
     /// The parts of eth0, eth1, wlan0, bond0, eth0.5, eth1.5 and bond0.5.
     fn parts(plan: &Plan) -> String {
-        let links = [("eth0", ""), ("eth1", ""), ("wlan0", ""), ("bond0", "bond")]
-            .into_iter()
-            .chain([("eth0.5", "vlan"), ("eth1.5", "vlan"), ("bond0.5", "vlan")])
-            .map(|(name, info)| named_link(name, info))
-            .collect::<Vec<_>>();
+        let names = ["eth0", "eth1", "wlan0", "bond0", "eth0.5", "eth1.5", "bond0.5"];
+        let links = names.map(named_link);
         let letter = |link| match part(plan, link, &links) {
             Part::Asks => 'A',
             Part::Member => 'M',
@@ -115,8 +105,8 @@ mod tests {
 
     #[test]
     fn without_a_plan_every_card_asks() {
-        assert_eq!(parts(&plan("", "", "")), "AAAA---");
-        assert_eq!(parts(&plan("dhcp", "", "")), "AAAA---");
+        assert_eq!(parts(&plan("", "", "")), "AAAAAAA");
+        assert_eq!(parts(&plan("dhcp", "", "")), "AAAAAAA");
     }
 
     #[test]
@@ -131,7 +121,7 @@ mod tests {
         assert_eq!(parts(&plan("", "5@eth1", "")), "-C---A-");
         assert_eq!(parts(&plan(":::::eth0.5:dhcp", "5", "")), "CCCCA--");
         // No frame goes out untagged where a VLAN was asked for.
-        assert_eq!(parts(&plan("", "6", "")), "CCCC---");
+        assert_eq!(parts(&plan("", "6", "")), "CCCCCCC");
     }
 
     #[test]
@@ -153,7 +143,7 @@ mod tests {
     #[test]
     fn long_names_become_numbers() {
         let vlan = Vlan { id: 4094, on: None };
-        assert_eq!(vlan_name(&named_link("enp129s0f1", ""), &vlan), "enp129s0f1.4094");
-        assert_eq!(vlan_name(&named_link("enp129s0f1n", ""), &vlan), "if2.4094");
+        assert_eq!(vlan_name(&named_link("enp129s0f1"), &vlan), "enp129s0f1.4094");
+        assert_eq!(vlan_name(&named_link("enp129s0f1n"), &vlan), "if2.4094");
     }
 }

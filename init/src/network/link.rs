@@ -25,8 +25,6 @@ pub(super) struct Link {
     pub(super) hardware: Vec<u8>,
     /// Longest packet in bytes.
     pub(super) mtu: u32,
-    /// What kind of virtual interface it is (`IFLA_INFO_KIND`), such as `vlan`; empty for a card.
-    pub(super) info: String,
     /// The number of the bond or bridge that it belongs to, or 0.
     pub(super) master: u32,
 }
@@ -81,7 +79,6 @@ pub(super) mod tests {
             flags: 0,
             hardware: vec![2, 0, 0, 0, 0, 1],
             mtu: 1500,
-            info: String::new(),
             master: 0,
         }
     }
