@@ -8,6 +8,9 @@ use libfuzzer_sys::fuzz_target;
 use verify::pieces::{self, Destination};
 use verify::{Artifact, ArtifactError, Chunks, PieceList, Pieces, Sha256Digest};
 
+#[path = "../../verify/tests/support/release.rs"]
+mod release;
+
 const PIECE: usize = 65536;
 
 fuzz_target!(|input: &[u8]| {
@@ -24,6 +27,7 @@ fuzz_target!(|input: &[u8]| {
     let pieces = Pieces::new(content.len() as u64, PIECE as u64, chunks).expect("of an allowed size");
     let (size, sha256) = (content.len() as u64, Sha256Digest::of(&content));
     let artifact = Artifact { name: "root".to_owned(), size, sha256, pieces: Some(pieces) };
+    let artifact = release::signed(&artifact);
 
     // Another list than the named one.
     let other = || [&list[..], b"x"].concat();

@@ -9,7 +9,7 @@ use discover::{FetchError, Origin, Sink};
 use initramfs::newc::{NewcError, SegmentLayout};
 use rustix::io::Errno;
 use verify::pieces::{self, Destination, Filling};
-use verify::{Artifact, ArtifactError, BootFiles, PieceList};
+use verify::{Artifact, ArtifactError, BootFiles, PieceList, Signed};
 
 use crate::console::Console;
 use crate::progress::{Bar, Mib};
@@ -125,19 +125,23 @@ pub fn room(boot: &BootFiles, rootfs: &Artifact) -> Result<u64, DownloadError> {
 }
 
 /// Downloads kernel, initramfs and squashfs; the latter two to where the next kernel will find them.
-pub fn for_kexec(boot: &BootFiles, rootfs: &Artifact, carrier: &Carrier<'_>) -> Result<Downloaded, DownloadError> {
-    let initramfs = &boot.initramfs.artifact;
+pub fn for_kexec(
+    boot: &Signed<BootFiles>,
+    rootfs: &Signed<Artifact>,
+    carrier: &Carrier<'_>,
+) -> Result<Downloaded, DownloadError> {
+    let initramfs = boot.initramfs();
     let layout = SegmentLayout::new(initramfs.size, rootfs.size)?;
     let mut arena = reserve("initramfs", layout.total(LARGEST_HANDOFF)?)?;
-    let kernel = sealed(&boot.kernel.artifact, carrier)?;
+    let kernel = sealed(&boot.kernel(), carrier)?;
     let (front, back) = arena.bytes().split_at_mut(index(layout.rootfs_offset()));
-    receive(initramfs, part(front, initramfs.size), carrier)?;
+    receive(&initramfs, part(front, initramfs.size), carrier)?;
     receive(rootfs, part(back, rootfs.size), carrier)?;
     Ok(Downloaded { kernel, arena, layout })
 }
 
 /// Downloads one artifact into a file of its own.
-pub fn sealed(artifact: &Artifact, carrier: &Carrier<'_>) -> Result<SealedFile, DownloadError> {
+pub fn sealed(artifact: &Signed<Artifact>, carrier: &Carrier<'_>) -> Result<SealedFile, DownloadError> {
     let mut buffer = reserve(&artifact.name, artifact.size)?;
     receive(artifact, buffer.bytes(), carrier)?;
     let size = artifact.size;
@@ -163,7 +167,7 @@ fn part(bytes: &mut [u8], size: u64) -> &mut [u8] {
 }
 
 /// Receives one artifact: all of it from the first source that has it whole and right, or each source's good pieces.
-fn receive(artifact: &Artifact, destination: &mut [u8], carrier: &Carrier<'_>) -> Result<(), DownloadError> {
+fn receive(artifact: &Signed<Artifact>, destination: &mut [u8], carrier: &Carrier<'_>) -> Result<(), DownloadError> {
     let list = PieceList::load(artifact, |blob| {
         let mut bytes = vec![0; index(blob.size)];
         receive(blob, &mut bytes, carrier).map(|()| bytes)

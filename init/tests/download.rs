@@ -16,6 +16,10 @@ use init::download::{self, Carrier, DownloadError, Pulse};
 use tempfile::TempDir;
 use verify::{Artifact, Chunks, Pieces, Sha256Digest};
 
+/// Signs releases.
+#[path = "../../verify/tests/support/release.rs"]
+mod release;
+
 /// Bytes of a piece.
 const PIECE: usize = 1 << 20;
 /// The place of a wrong bit in an artifact of [`content`].
@@ -210,7 +214,8 @@ impl Nginx {
         let origins: Vec<_> = trees.iter().map(origin).collect();
         let console = Console::attach(Path::new("/nowhere"), "", Verbosity::Quiet);
         let carrier = Carrier { sources: &origins.iter().collect::<Vec<_>>(), console: &console, pulse: &Unheard };
-        let file = download::sealed(artifact, &carrier).map_err(|error: DownloadError| error.to_string())?;
+        let file =
+            download::sealed(&release::signed(artifact), &carrier).map_err(|error: DownloadError| error.to_string())?;
         let mut bytes = vec![0; usize::try_from(file.size()).unwrap()];
         let mut at = 0;
         while at < bytes.len() {

@@ -5,6 +5,8 @@
 //! the list of the pieces and all else. What is left without the destination is the figure. The promise is [`WANTED`]
 //! MiB at most; exit status 1 if it is not kept.
 
+#[path = "../tests/support/release.rs"]
+mod release;
 mod support;
 
 use std::fs;
@@ -75,7 +77,7 @@ fn listed() -> Result<PieceList, Error> {
     // With pieces, the digest of the whole is a name.
     let sha256 = Sha256Digest::of(b"");
     let artifact = Artifact { name: "bench".to_owned(), size: SIZE as u64, sha256, pieces: Some(pieces) };
-    Ok(PieceList::load::<ArtifactError>(&artifact, |_| Ok(list))?)
+    Ok(PieceList::load::<ArtifactError>(&release::signed(&artifact), |_| Ok(list))?)
 }
 
 /// The most that was resident, in KiB.

@@ -4,6 +4,8 @@
 //! thread, and OpenSSL's SHA-256 over blocks of the size of a piece. Both count processor time. The promise is
 //! [`WANTED`]; exit status 1 if it is not kept.
 
+#[path = "../tests/support/release.rs"]
+mod release;
 mod support;
 
 use std::process::{Command, ExitCode};
@@ -44,7 +46,7 @@ fn listed(bytes: &[u8]) -> Result<PieceList, Error> {
     // With pieces, the digest of the whole is a name.
     let sha256 = Sha256Digest::of(b"");
     let artifact = Artifact { name: "bench".to_owned(), size: SIZE.into(), sha256, pieces: Some(pieces) };
-    Ok(PieceList::load::<ArtifactError>(&artifact, |_| Ok(list))?)
+    Ok(PieceList::load::<ArtifactError>(&release::signed(&artifact), |_| Ok(list))?)
 }
 
 /// Bytes per second of OpenSSL, by its own account: the last field of the line `+F:<number>:sha256:<bytes per second>`.

@@ -48,4 +48,4 @@ pub use store::{PartUuid, Store};
 pub use time::Timestamp;
 pub use transparency::{ProofRefusal, Transparency};
 pub use trust::{Policy, PublicKey, Reaction, Role, Roles, Trust};
-pub use verified::{Candidate, Newest, NoRelease, Rules, Verified};
+pub use verified::{Candidate, Newest, NoRelease, Rules, Signed, Verified};

@@ -69,26 +69,32 @@ pub fn check<'a>(list: &PieceList, bytes: &'a [u8]) -> Result<CheckedBytes<'a>, 
 /// Memory that becomes an artifact.
 ///
 /// ```
-/// # use verify::{Artifact, ArtifactError, Sha256Digest, pieces::{Destination, PieceList}};
-/// # let artifact = Artifact { name: "root".into(), size: 3, sha256: Sha256Digest::of(b"abc"), pieces: None };
-/// let list = PieceList::load(&artifact, |blob| Ok::<_, ArtifactError>(unreachable!("{blob:?} is not needed")))?;
-/// let mut buffer = vec![0; 3];
-/// let mut destination = Destination::new(&list, &mut buffer)?;
-/// for source in [b"abd", b"abc"] {
-///     destination.lend(|pieces| {
-///         let mut checked = Vec::new();
-///         for mut piece in pieces {
-///             piece.bytes().copy_from_slice(source);
-///             match piece.check() {
-///                 Ok(piece) => checked.push(piece),
-///                 Err(bad) => eprintln!("{}", bad.error()),
+/// # use verify::{Artifact, ArtifactError, CheckedBytes, Manifest, Signed, Verified, pieces::{Destination, PieceList}};
+/// fn root<'a>(
+///     release: &Verified<Manifest>,
+///     fetch: impl FnOnce(&Signed<Artifact>) -> Result<Vec<u8>, ArtifactError>,
+///     sources: &[&[u8]],
+///     memory: &'a mut [u8],
+/// ) -> Result<Option<CheckedBytes<'a>>, ArtifactError> {
+///     let Some(rootfs) = release.rootfs() else { return Ok(None) };
+///     let list = PieceList::load(&rootfs, fetch)?;
+///     let mut destination = Destination::new(&list, memory)?;
+///     for source in sources {
+///         destination.lend(|pieces| {
+///             let mut checked = Vec::new();
+///             for mut piece in pieces {
+///                 let range = piece.range().start as usize..piece.range().end as usize;
+///                 piece.bytes().copy_from_slice(&source[range]);
+///                 match piece.check() {
+///                     Ok(piece) => checked.push(piece),
+///                     Err(bad) => eprintln!("{}", bad.error()),
+///                 }
 ///             }
-///         }
-///         (checked, ())
-///     });
+///             (checked, ())
+///         });
+///     }
+///     destination.finish().map(Some)
 /// }
-/// assert_eq!(&*destination.finish()?, b"abc");
-/// # Ok::<_, ArtifactError>(())
 /// ```
 #[derive(Debug)]
 pub struct Destination<'l, 'a> {

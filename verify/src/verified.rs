@@ -1,5 +1,6 @@
 //! The only way from an envelope to a manifest or a trust file that is believed.
 
+mod signed;
 mod successor;
 
 use std::ops::Deref;
@@ -13,6 +14,7 @@ use crate::refusal::{Refusal, Warning};
 use crate::state::Floors;
 use crate::trust::{Reaction, Trust};
 
+pub use signed::Signed;
 pub use successor::successor;
 
 /// A value from a payload that enough trusted keys signed and that passed every check. Only this module makes one: of

@@ -61,10 +61,10 @@ impl StageOne<'_> {
         proved: &mut Option<Next>,
     ) -> Result<Infallible, BootError> {
         let release = &chosen.release;
-        let (Some(boot), Some(rootfs)) = (&release.boot_files, &release.rootfs) else {
+        let (Some(boot), Some(rootfs)) = (release.boot_files(), release.rootfs()) else {
             return Err(BootError::NoWay("kexec without kernel, initramfs and rootfs".into()));
         };
-        let composed = download::room(boot, rootfs)?;
+        let composed = download::room(&boot, &rootfs)?;
         kexec::takes(composed)?;
         let sizes = Sizes {
             kernel: boot.kernel.artifact.size,
@@ -76,8 +76,8 @@ impl StageOne<'_> {
         self.fits(|memory| fit::kexec(&sizes, memory))?;
         let command_line = kexec::command_line(&release.cmdline, &config.command_line)?;
         let bytes = sizes.kernel + boot.initramfs.artifact.size + rootfs.size;
-        let downloaded = self.download(bytes, chosen, |carrier| download::for_kexec(boot, rootfs, carrier))?;
-        let next = proved.insert(self.compose(downloaded, chosen, rootfs, config)?);
+        let downloaded = self.download(bytes, chosen, |carrier| download::for_kexec(&boot, &rootfs, carrier))?;
+        let next = proved.insert(self.compose(downloaded, chosen, &rootfs, config)?);
         drivers.stop();
         let stage = self.timeline.begin("quiet");
         let quiet = quiet::network(Path::new("/"), self.console);
@@ -112,19 +112,19 @@ impl StageOne<'_> {
 
     /// The way without a kernel of the release's own: stage two's work under the kernel that runs.
     fn direct(&self, config: &Config, chosen: &Chosen<'_>, proved: Option<Next>) -> Result<Outcome, BootError> {
-        let Some(rootfs) = &chosen.release.rootfs else {
+        let Some(rootfs) = chosen.release.rootfs() else {
             return Err(BootError::NoWay("direct without rootfs".into()));
         };
         let (squashfs, offset) = if let Some(next) = proved {
             (next.initramfs, next.rootfs_offset)
         } else {
             self.fits(|memory| fit::direct(rootfs.size, memory))?;
-            (self.download(rootfs.size, chosen, |carrier| download::sealed(rootfs, carrier))?, 0)
+            (self.download(rootfs.size, chosen, |carrier| download::sealed(&rootfs, carrier))?, 0)
         };
         modules::load(Path::new("/"), &config.command_line, &overlay::MODULES)?;
         let assemble = || overlay::from_file(&squashfs, offset, rootfs.size, &chosen.release.init);
         let root = self.timeline.stage("root", assemble, |_| field("upper", &"tmpfs"))?;
-        let handoff = self.handoff(Way::Direct, chosen, rootfs, config);
+        let handoff = self.handoff(Way::Direct, chosen, &rootfs, config);
         let write = || handoff.give_to_release(Path::new(RUN), &[]);
         self.timeline.stage("receipt", write, |()| Vec::new())?;
         let command_line = kexec::command_line(&chosen.release.cmdline, &config.command_line)?;

@@ -3,6 +3,7 @@
 use super::ArtifactError;
 use crate::manifest::{Artifact, Chunks};
 use crate::names::Sha256Digest;
+use crate::verified::Signed;
 
 /// The digests of an artifact's pieces: the signed ones, and as many as it has. Only [`PieceList::load`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +17,10 @@ pub struct PieceList {
 
 impl PieceList {
     /// The list of `artifact`. An artifact without pieces is one piece. If the digests stand in a blob of their own
-    /// ([`Artifact::list_blob`]), `fetch` is asked for its bytes, which are believed only after they were hashed here.
+    /// ([`Signed::list_blob`]), `fetch` is asked for its bytes, which are believed only after they were hashed here.
     pub fn load<E: From<ArtifactError>>(
-        artifact: &Artifact,
-        fetch: impl FnOnce(&Artifact) -> Result<Vec<u8>, E>,
+        artifact: &Signed<Artifact>,
+        fetch: impl FnOnce(&Signed<Artifact>) -> Result<Vec<u8>, E>,
     ) -> Result<Self, E> {
         let (piece, digests) = match &artifact.pieces {
             None => (artifact.size, vec![artifact.sha256]),
@@ -32,7 +33,7 @@ impl PieceList {
                 (pieces.chunk_size(), digests)
             }
         };
-        let Artifact { name, size, sha256, .. } = artifact.clone();
+        let (name, size, sha256) = (artifact.name.clone(), artifact.size, artifact.sha256);
         Ok(Self { name, size, sha256, piece, digests }.complete()?)
     }
 
@@ -69,7 +70,7 @@ impl PieceList {
 }
 
 /// The digests in `bytes`, if they are the blob.
-fn read(blob: &Artifact, bytes: &[u8]) -> Result<Vec<Sha256Digest>, ArtifactError> {
+fn read(blob: &Signed<Artifact>, bytes: &[u8]) -> Result<Vec<Sha256Digest>, ArtifactError> {
     let whole = PieceList::load(blob, |_| Ok::<_, ArtifactError>(Vec::new()))?;
     let bytes = super::check(&whole, bytes)?;
     let (digests, _) = bytes.as_chunks();

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::manifest::{Artifact, Chunks, Pieces};
+use crate::verified::Signed;
 
 /// Bytes of the pieces here.
 const PIECE: usize = 64 << 10;
@@ -29,7 +30,7 @@ pub(super) fn in_pieces(content: &[u8]) -> Artifact {
 
 /// The list of an artifact that needs no blob.
 pub(super) fn list(artifact: &Artifact) -> PieceList {
-    PieceList::load::<ArtifactError>(artifact, |blob| panic!("asked for {blob:?}")).unwrap()
+    PieceList::load::<ArtifactError>(&Signed::assumed(artifact), |blob| panic!("asked for {blob:?}")).unwrap()
 }
 
 /// Copies the piece's bytes from `source` and checks them.
@@ -172,18 +173,19 @@ fn listed() -> (Vec<u8>, Artifact, Vec<u8>) {
 fn a_list_is_fetched_by_its_digest() {
     let (content, artifact, blob) = listed();
     let mut asked = None;
-    let list = PieceList::load::<ArtifactError>(&artifact, |wanted| {
+    let list = PieceList::load::<ArtifactError>(&Signed::assumed(&artifact), |wanted| {
         asked = Some(wanted.clone());
         Ok(blob.clone())
     });
     let (name, size, sha256) = ("root.pieces".to_owned(), 96, Sha256Digest::of(&blob));
-    assert_eq!(asked, Some(Artifact { name, size, sha256, pieces: None }));
+    assert_eq!(asked, Some(Signed::assumed(&Artifact { name, size, sha256, pieces: None })));
     assert!(*check(&list.unwrap(), &content).unwrap() == *content);
 }
 
 #[test]
 fn another_list_is_refused() {
     let (_, artifact, blob) = listed();
+    let artifact = Signed::assumed(&artifact);
     let load = |bytes: Vec<u8>| PieceList::load::<ArtifactError>(&artifact, |_| Ok(bytes)).unwrap_err();
     for at in 0..blob.len() {
         let mut wrong = blob.clone();
@@ -200,10 +202,10 @@ fn another_list_is_refused() {
 fn a_list_of_a_wrong_number_of_digests_is_refused_though_it_is_signed() {
     // Only an artifact that no manifest has: `Manifest::parse` counts, too.
     let artifact = Artifact { size: 3 * PIECE as u64, ..in_pieces(&content(2 * PIECE)) };
-    let refused = PieceList::load::<ArtifactError>(&artifact, |_| Ok(Vec::new())).unwrap_err();
+    let refused = PieceList::load::<ArtifactError>(&Signed::assumed(&artifact), |_| Ok(Vec::new())).unwrap_err();
     assert_eq!((refused.kind(), refused.to_string().as_str()), ("size", "root: 2 digests of pieces, wanted 3"));
     for empty in [whole(&[]), in_pieces(&[])] {
-        let refused = PieceList::load::<ArtifactError>(&empty, |_| Ok(Vec::new())).unwrap_err();
+        let refused = PieceList::load::<ArtifactError>(&Signed::assumed(&empty), |_| Ok(Vec::new())).unwrap_err();
         assert_eq!(refused.kind(), "size", "nothing has no proof");
     }
 }

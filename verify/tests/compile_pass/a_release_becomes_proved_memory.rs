@@ -1,11 +1,14 @@
 //! The way that the compiler leaves open: what the refused programs do, done right.
 
 use verify::pieces::{self, Destination, PieceList};
-use verify::{Artifact, ArtifactError, Chunks, Manifest, Pieces, Sha256Digest, Verified};
+use verify::{Artifact, ArtifactError, Chunks, Pieces, Sha256Digest, Signed};
+
+#[path = "../support/release.rs"]
+mod release;
 
 /// Memory that is the root of a verified release, from two sources, of which the first lies about the second piece.
 fn root<'a>(
-    artifact: &Artifact,
+    artifact: &Signed<Artifact>,
     memory: &'a mut [u8],
     sources: [&[u8]; 2],
 ) -> Result<pieces::CheckedBytes<'a>, ArtifactError> {
@@ -25,13 +28,7 @@ fn root<'a>(
     destination.finish()
 }
 
-fn boot(release: &Verified<Manifest>, memory: &mut [u8], sources: [&[u8]; 2]) -> Option<usize> {
-    let root = root(release.rootfs.as_ref()?, memory, sources).ok()?;
-    Some(root.len())
-}
-
 fn main() {
-    let _ = boot;
     let good = vec![7; 100_000];
     let mut evil = good.clone();
     evil[70_000] ^= 1;
@@ -39,6 +36,7 @@ fn main() {
     let pieces = Pieces::new(100_000, 65536, Chunks::Inline(digests)).unwrap();
     let sha256 = Sha256Digest::of(&good);
     let artifact = Artifact { name: "root".to_owned(), size: 100_000, sha256, pieces: Some(pieces) };
+    let artifact = release::signed(&artifact);
     let mut memory = vec![0; 100_000];
     assert!(root(&artifact, &mut memory, [&evil, &evil]).is_err());
     assert_eq!(*root(&artifact, &mut memory, [&evil, &good]).unwrap(), *good);

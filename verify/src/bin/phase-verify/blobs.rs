@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
-use verify::{Artifact, ArtifactError, LIMITS, Manifest, PieceList, Sha256Digest};
+use verify::{Artifact, ArtifactError, LIMITS, Manifest, PieceList, Sha256Digest, Signed, Verified};
 
 use crate::files::{self, FileError};
 use crate::report::{Blob, Problem};
@@ -58,9 +58,9 @@ impl Blobs {
         Self { directory: directory.to_owned(), checked: Vec::new() }
     }
 
-    /// Checks every file that the manifest names, the lists of pieces included.
-    pub(crate) fn check(&mut self, manifest: &Manifest) -> Vec<Blob> {
-        manifest.blobs().map(|artifact| self.one(artifact)).collect()
+    /// Checks every file that the release names, the lists of pieces included.
+    pub(crate) fn check(&mut self, release: &Verified<Manifest>) -> Vec<Blob> {
+        release.blobs().map(|artifact| self.one(&artifact)).collect()
     }
 
     /// Whether there is such a directory; a tree without releases may have none.
@@ -79,17 +79,17 @@ impl Blobs {
         Ok(unnamed)
     }
 
-    fn one(&mut self, artifact: Artifact) -> Blob {
+    fn one(&mut self, artifact: &Signed<Artifact>) -> Blob {
         let same = |other: &Artifact| {
             (other.size, other.sha256, &other.pieces) == (artifact.size, artifact.sha256, &artifact.pieces)
         };
         let known = self.checked.iter().find(|(other, _)| same(other)).map(|(_, problem)| problem.clone());
         let problem = known.unwrap_or_else(|| {
-            let problem = self.hash(&artifact).err().map(|error| Problem::new(error.kind(), &error));
-            self.checked.push((artifact.clone(), problem.clone()));
+            let problem = self.hash(artifact).err().map(|error| Problem::new(error.kind(), &error));
+            self.checked.push(((**artifact).clone(), problem.clone()));
             problem
         });
-        Blob { name: artifact.name, size: artifact.size, sha256: artifact.sha256, problem }
+        Blob { name: artifact.name.clone(), size: artifact.size, sha256: artifact.sha256, problem }
     }
 
     fn path(&self, digest: Sha256Digest) -> PathBuf {
@@ -108,7 +108,7 @@ impl Blobs {
         if seen == wanted { Ok(file) } else { Err(BlobError::Size { seen, wanted }) }
     }
 
-    fn hash(&self, artifact: &Artifact) -> Result<(), BlobError> {
+    fn hash(&self, artifact: &Signed<Artifact>) -> Result<(), BlobError> {
         let mut file = self.open(artifact)?;
         let list = PieceList::load(artifact, |blob| {
             self.open(blob)?;
