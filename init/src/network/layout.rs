@@ -31,11 +31,10 @@ pub(super) fn part(plan: &Plan, link: &Link, links: &[Link]) -> Part {
     let below = plan.vlan.as_ref().and_then(|vlan| links.iter().find(|base| link.name == vlan_name(base, vlan)));
     match below {
         Some(base) if is_base(plan, base) => asks(),
-        Some(_) => Part::Spare,
         None if is_base(plan, link) && plan.vlan.is_some() => Part::Carries,
         None if is_base(plan, link) => asks(),
         None if plan.bond.iter().flat_map(|bond| &bond.members).any(|nic| link.answers_to(nic)) => Part::Member,
-        None => Part::Spare,
+        _ => Part::Spare,
     }
 }
 
