@@ -10,7 +10,7 @@ TOOLS      := build/tools
 # What the demo and the tests need of Debian or Ubuntu. gcc and libc6-dev link; the rest is run.
 # uidmap lets mmdebstrap work for a user who is not root.
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
-TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon \
+TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon musl-tools \
                  openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools swtpm
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -55,8 +55,11 @@ fuzz: tools ## Run every fuzz target for SECONDS each (60)
 	cd fuzz && for target in $$(PATH=$(abspath $(TOOLS)/bin):$$PATH cargo fuzz list); do \
 	  PATH=$(abspath $(TOOLS)/bin):$$PATH cargo fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; done
 
-size: build ## Print the size of the boot initramfs without modules, and fail over 700 KiB
-	$(PHASE) size --init $(INIT)
+size: test-deps build ## Print the size of the boot initramfs without modules, and fail over 700 KiB
+	@for feature in tls dht mdns; do \
+	  cargo build --release --package init --target $(TARGET) --features $$feature --target-dir target/features && \
+	  cp target/features/$(TARGET)/release/init build/init-$$feature || exit 1; done
+	$(PHASE) size --init $(INIT) --feature tls=build/init-tls --feature dht=build/init-dht --feature mdns=build/init-mdns
 
 compare: test-deps build ## Run the hand-made baseline beside Phase Boot and print the ratios
 	$(PHASE) compare --init $(INIT) $(KERNEL_OPTION)

@@ -95,9 +95,15 @@ fn judge(mut found: Found, trust: Trust, arch: Arch, places: &Places) -> Report 
     let judged = |candidate: &discover::Candidate| {
         let release = Candidate { envelope: candidate.envelope.clone(), proof: candidate.proof.clone() };
         let (version, refused, message) = match verified::manifest(&release, &rules) {
-            Ok(release) => {
-                (Some(release.version), None, format!("accepted, signed by {} keys", release.key_ids().len()))
-            }
+            Ok(release) => (
+                Some(release.version),
+                None,
+                format!(
+                    "accepted, signed by {} key{}",
+                    release.key_ids().len(),
+                    if release.key_ids().len() == 1 { "" } else { "s" }
+                ),
+            ),
             Err(refusal) => (None, Some(refusal.kind()), format!("refused: {refusal}; {}", refusal.advice())),
         };
         Judged { listed: listed(&found, candidate), version, refused, message }

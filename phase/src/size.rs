@@ -26,8 +26,9 @@ const SAMPLE_KEY: &[u8; 32] = b"\xd7\x5a\x98\x01\x82\xb1\x0a\xb7\xd5\x4b\xfe\xd3
 The initramfs has init, a trust file with one key for each role and a configuration with one origin, packed as \
 `phase image initramfs` packs it: zstd, level 19.
 
-Example:
-  phase size --init target/x86_64-unknown-linux-musl/release/init")]
+Examples:
+  phase size --init target/x86_64-unknown-linux-musl/release/init
+  phase size --feature tls=build/init-tls --feature dht=build/init-dht")]
 pub struct Args {
     /// The static program that becomes /init
     #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-musl/release/init")]
@@ -35,6 +36,9 @@ pub struct Args {
     /// Most KiB (1024 bytes) that are accepted
     #[arg(long, value_name = "KIB", default_value_t = 700)]
     pub limit: u64,
+    /// The same program built with a cargo feature, to print what that adds; may be repeated
+    #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
+    pub feature: Vec<(String, PathBuf)>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
@@ -47,6 +51,8 @@ struct Report {
     limit: u64,
     init: u64,
     sections: Vec<Section>,
+    /// The initramfs with each feature.
+    features: Vec<Section>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,7 +64,10 @@ struct Section {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let program = output::read_limited(&args.init, PROGRAM_LIMIT)?;
+    let with =
+        |(name, init): &(String, PathBuf)| Ok(Section { name: name.clone(), size: sample_initramfs(init.clone())? });
     let report = Report {
+        features: args.feature.iter().map(with).collect::<anyhow::Result<_>>()?,
         initramfs: sample_initramfs(args.init.clone())?,
         limit: args.limit * 1024,
         init: program.len() as u64,
@@ -73,6 +82,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         anyhow::bail!("the boot initramfs has {} bytes, at most {} are allowed", report.initramfs, report.limit);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("wanted NAME=FILE")?;
+    Ok((name.to_owned(), PathBuf::from(file)))
 }
 
 /// The size in bytes of a boot initramfs around `init`.
@@ -93,7 +107,8 @@ fn sample_initramfs(init: PathBuf) -> anyhow::Result<u64> {
             transparency: None,
         },
     };
-    let config = Config { origins: vec!["http://192.0.2.10:8000".to_owned()], on_failure: None, attempts: None, state: None };
+    let config =
+        Config { origins: vec!["http://192.0.2.10:8000".to_owned()], on_failure: None, attempts: None, state: None };
     let plan = BootInitramfs {
         init,
         stage: Stage::Boot { trust: trust.to_json()?.into_bytes(), config: Some(config.to_json()?) },
@@ -119,11 +134,15 @@ fn sections(program: &[u8]) -> anyhow::Result<Vec<Section>> {
 }
 
 fn print(report: &Report) {
-    let Report { initramfs, limit, init, sections } = report;
+    let Report { initramfs, limit, init, sections, features } = report;
     println!("boot initramfs  {:>9} bytes ({:.1} KiB, limit {} KiB)", initramfs, kib(*initramfs), limit / 1024);
     println!("init            {init:>9} bytes");
     for Section { name, size } in sections.iter().filter(|section| section.size >= SECTION_FROM) {
         println!("  {name:13} {size:>9}");
+    }
+    for Section { name, size } in features {
+        let more = size.saturating_sub(*initramfs);
+        println!("with {name:10} {size:>9} bytes of initramfs ({:.1} KiB more)", kib(more));
     }
 }
 

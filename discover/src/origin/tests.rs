@@ -369,3 +369,22 @@ fn a_page_instead_of_a_blob_is_a_captive_portal_and_a_page_with_status_404_is_no
     assert_eq!(blob_error(reply("200 OK", &headers, PAGE)).kind(), "captive-portal");
     assert_eq!(blob_error(reply("404 Not Found", &headers, PAGE)).kind(), "status");
 }
+
+#[test]
+fn local_mode_asks_addresses_of_the_link_and_follows_nobody_away() {
+    let local = |text: &str| Origin::parse(text).and_then(Origin::on_link);
+    let there = reply("302 Found", "Location: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n", b"");
+    let (address, _) = serve(vec![there, reply("200 OK", "Content-Length: 2\r\n", b"{}")]);
+    let origin = local(&format!("http://{address}")).unwrap();
+    let error = origin.envelope("demo", "x86_64", soon()).unwrap_err();
+    assert_eq!(error.kind(), "redirect");
+    assert!(error.to_string().contains("local mode follows none"), "{error}");
+    // The same place is asked and answers: what was refused is the redirect alone.
+    assert_eq!(origin.envelope("demo", "x86_64", soon()).unwrap(), b"{}");
+
+    assert!(matches!(local("http://mirror.example/tree"), Err(OriginError::HostName { .. })));
+    // RFC 5737: nobody's link.
+    let far = local("http://198.51.100.7").unwrap().envelope("demo", "x86_64", soon()).unwrap_err();
+    assert_eq!(far.kind(), "off-link");
+    assert!(far.to_string().contains("198.51.100.7 is not on this link"), "{far}");
+}

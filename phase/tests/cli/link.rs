@@ -315,6 +315,42 @@ fn an_answer_that_points_past_the_router_is_dropped_and_nothing_is_sent_there() 
 }
 
 #[test]
+fn the_commands_of_the_document_run() {
+    if !inside("link::the_commands_of_the_document_run") {
+        return;
+    }
+    let home = directory();
+    release_files(home.path());
+    ip("link set lo up");
+    ip("link add eth0 type veth peer name eth1");
+    ip("address add 10.77.0.1/24 dev eth0");
+    for interface in ["eth0", "eth1"] {
+        ip(&format!("link set {interface} up"));
+    }
+    let network = mainline::Testnet::builder(8).build().unwrap();
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/discovery.md");
+    let document = fs::read_to_string(document).unwrap();
+    let blocks: String = document.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    // What a person copies from one line to the next.
+    let copied =
+        "LOCATOR=$(openssl pkey -pubin -in keys/locator.pub -outform der | tail -c 32 | od -An -v -tx1 | tr -d ' \\n')";
+    let blocks = blocks.replace("phase announce", &format!("{copied}\nphase announce"));
+    // A program by its name, and no function: what runs in the background is then the server itself, which ends with the shell.
+    fs::create_dir(home.path().join("bin")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_phase"), home.path().join("bin/phase")).unwrap();
+    let script = format!("set -eux\nPATH=$PWD/bin:$PATH\ntrap 'kill $(jobs -p)' EXIT\n{blocks}");
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]).current_dir(home.path()).env("NODE", &network.bootstrap[0]).stdin(Stdio::null());
+    let output = bash.output().unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("on this link, '") && said.contains("(from the DHT, list 7): accepted, signed by 1 key"),
+        "{said}"
+    );
+}
+
+#[test]
 fn advertising_what_nobody_can_reach_is_wrong_usage() {
     let home = directory();
     fs::create_dir(home.path().join("tree")).unwrap();
