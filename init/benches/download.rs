@@ -17,6 +17,7 @@ use discover::{Origin, Sink};
 use init::{
     console::{Console, Verbosity},
     download::{self, Carrier, Pulse},
+    source::Source,
     sys::memory::SharedBuffer,
 };
 use verify::{Artifact, Chunks, Pieces, Sha256Digest};
@@ -127,7 +128,8 @@ impl std::fmt::Display for Round {
 /// How long PID 1's own download takes.
 fn sealed(origin: &Origin, artifact: &Artifact) -> Result<Duration, Error> {
     let console = Console::attach(Path::new("/nowhere"), "", Verbosity::Quiet);
-    let carrier = Carrier { sources: &[origin], console: &console, pulse: &Unheard };
+    let carrier = Carrier { sources: &[&Source::from(origin.clone())], console: &console, pulse: &Unheard };
+    let carrier = Carrier { sources: &[&Source::from(origin.clone())], console: &console, pulse: &Unheard };
     let artifact = release::signed(artifact);
     let begun = Instant::now();
     let file = download::sealed(&artifact, &carrier)?;

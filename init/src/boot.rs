@@ -4,30 +4,30 @@
 mod error;
 mod handoff;
 mod memory;
+mod places;
 
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use discover::{Gathered, Origin, Request};
 use verify::{Arch, Manifest, Newest, Now, Refusal, Rules, Trust, Verified};
 
 pub use self::error::BootError;
 use self::memory::Believed;
+use self::places::Places;
 use crate::config::{self, Config};
 use crate::console::Console;
 use crate::download::Pulse;
+use crate::menu;
 use crate::mode::{self, Mode};
 use crate::modules;
-use crate::network::{self, Network};
+use crate::network;
 use crate::outcome::Outcome;
 use crate::quiet;
+use crate::source::Source;
 use crate::store::Access;
 use crate::timeline::Timeline;
-
-/// How long envelopes are gathered.
-const GATHERING: Duration = Duration::from_secs(20);
 
 /// What stage one works with.
 #[derive(Debug)]
@@ -43,14 +43,15 @@ pub struct StageOne<'a> {
 /// A release that was chosen, and what is known about how it was found.
 struct Chosen<'a> {
     release: Verified<Manifest>,
-    sources: Vec<&'a Origin>,
+    sources: Vec<&'a Source>,
     /// The trust file that it was judged by.
     trust: &'a Trust,
     now: Now,
     mode: Mode,
     /// What this boot may do with the machine's store.
     access: Access,
-    connection: network::Connection,
+    /// The network that was used, if one was.
+    connection: Option<&'a network::Connection>,
 }
 
 impl StageOne<'_> {
@@ -58,14 +59,17 @@ impl StageOne<'_> {
     pub fn run(&self) -> Result<Outcome, BootError> {
         let config = self.configuration()?;
         let drivers = self.drivers(&config)?;
-        let mode = self.timeline.stage("mode", || mode::choose(config.parameters.mode), |mode| field("mode", mode))?;
+        let mode = self.mode(&config)?;
+        let config = config.in_mode(mode);
         let access = Access::of(mode);
         let memory = self.remember(&config, access);
-        let connection = self.network(&config)?;
-        let mut found = self.discover(&config, memory.epoch())?;
-        let believed = self.believe(memory, &found, access)?;
-        self.prove(&config, &believed, &mut found);
-        let chosen = self.newest(&config, &believed, found, mode, connection)?;
+        let mut places = match mode {
+            Mode::Private => self.media(&config, memory.epoch())?,
+            Mode::Internet | Mode::Local => self.origins(&config, memory.epoch())?,
+        };
+        let believed = self.believe(memory, &places.found, access)?;
+        self.prove(&believed, &mut places);
+        let chosen = self.newest(&believed, &mut places, mode)?;
         self.enter(&config, &chosen, &drivers)
     }
 
@@ -85,84 +89,21 @@ impl StageOne<'_> {
         Ok(self.timeline.stage("modules", load, |drivers| field("loaded", &drivers.loaded))?)
     }
 
-    fn network(&self, config: &Config) -> Result<network::Connection, BootError> {
-        let settings = network::Settings {
-            plan: config.parameters.network.clone(),
-            command_line: config.command_line.clone(),
-            ..network::Settings::default()
-        };
-        let up = || match network::up(&settings, self.console) {
-            Network::Up(connection) => Ok(connection),
-            Network::Down(reason) => Err(BootError::Network(reason)),
-        };
-        let connection = self.timeline.stage("network", up, |connection| {
-            let router = connection.router.map_or_else(|| "none".to_owned(), |router| router.to_string());
-            vec![
-                ("interface", connection.interface.clone()),
-                ("address", connection.address.clone()),
-                ("router", router),
-            ]
-        })?;
-        self.console.info(format_args!("{} has {}", connection.interface, connection.address));
-        Ok(connection)
-    }
-
-    /// Asks every source, until all answered or the time is over.
-    fn discover(&self, config: &Config, epoch: u64) -> Result<Gathered, BootError> {
-        let gather = || {
-            if config.origins.is_empty() {
-                return Err(BootError::NoOrigin);
-            }
-            let deadline = Instant::now() + GATHERING;
-            let channel = config.trust.channel.as_str();
-            let request = Request { channel, arch: Arch::COMPILED.as_str(), epoch };
-            let gathered = discover::gather(&config.origins, &request, deadline);
-            for (source, error) in &gathered.failures {
-                self.console.warn(format_args!("{source}: {error}"));
-            }
-            if gathered.candidates.is_empty() {
-                let reasons = listed(gathered.failures.iter().map(|(source, error)| (source, error)));
-                let kind = gathered.failures.first().map_or("not-found", |(_, error)| error.kind());
-                return Err(BootError::NotFound(reasons, kind));
-            }
-            Ok(gathered)
-        };
-        self.timeline.stage("discover", gather, |gathered| {
-            vec![
-                ("candidates", gathered.candidates.len().to_string()),
-                ("failures", gathered.failures.len().to_string()),
-            ]
-        })
-    }
-
-    /// Asks for the proofs that releases were logged, if the trust file in force wants one of every release.
-    fn prove(&self, config: &Config, believed: &Believed, found: &mut Gathered) {
-        if believed.trust.policy.transparency.is_none() {
-            return;
-        }
-        let place = (believed.trust.channel.as_str(), Arch::COMPILED.as_str());
-        let deadline = Instant::now() + GATHERING;
-        for (source, error) in discover::prove(&mut found.candidates, &config.origins, place, deadline) {
-            self.console.warn(format_args!("{source}: {error}"));
-        }
+    /// Which promises hold: from here on they do. A person is asked only if the command line says nothing.
+    fn mode(&self, config: &Config) -> Result<Mode, BootError> {
+        let ask = || menu::ask(self.console, mode::HERE);
+        let choose = || mode::choose(Path::new("/"), config.parameters.mode, ask);
+        Ok(self.timeline.stage("mode", choose, |mode| field("mode", mode))?)
     }
 
     /// Verifies all that was found; the newest verified release wins, whatever any source says of itself.
-    fn newest<'a>(
-        &self,
-        config: &'a Config,
-        believed: &'a Believed,
-        gathered: Gathered,
-        mode: Mode,
-        connection: network::Connection,
-    ) -> Result<Chosen<'a>, BootError> {
+    fn newest<'a>(&self, believed: &'a Believed, places: &'a mut Places, mode: Mode) -> Result<Chosen<'a>, BootError> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
         let now = Now::decide(clock, believed.trust.built, believed.floors.issued);
         if !now.trusted {
             self.console.warn(format_args!("the machine's clock is not believed; it is taken to be {}", now.time));
         }
-        let candidates = gathered
-            .candidates
+        let candidates = std::mem::take(&mut places.found.candidates)
             .into_iter()
             .map(|discover::Candidate { source, envelope, proof }| (source, verify::Candidate { envelope, proof }));
         let rules = Rules { trust: &believed.trust, arch: Arch::COMPILED, now, floors: believed.floors };
@@ -186,7 +127,7 @@ impl StageOne<'_> {
         let holders: Vec<&String> = std::iter::once(&newest.source).chain(same.map(|(source, _)| source)).collect();
         let sources = holders
             .iter()
-            .filter_map(|holder| config.origins.iter().find(|origin| origin.base() == holder.as_str()))
+            .filter_map(|holder| places.sources.iter().find(|source| source.name() == holder.as_str()))
             .collect();
         Ok(Chosen {
             release: newest.release,
@@ -195,7 +136,7 @@ impl StageOne<'_> {
             now,
             mode,
             access: Access::of(mode),
-            connection,
+            connection: places.connection.as_ref(),
         })
     }
 

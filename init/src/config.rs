@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use discover::{Origin, OriginError};
 use verify::{Fields, FormatError, Store, Trust};
 
+use crate::mode::Mode;
 use crate::parameters::{MOST_ATTEMPTS, MOST_ORIGINS, OnFailure, Parameters};
 use crate::timeline::Kind;
 
@@ -51,6 +52,18 @@ pub struct Recovery {
     pub attempts: u32,
     /// Whether the trust file's policy lets anybody open the rescue prompt.
     pub rescue_prompt: bool,
+}
+
+impl Config {
+    /// The same, after `mode` was chosen: the next kernel is told as if the command line had said it.
+    #[must_use]
+    pub fn in_mode(mut self, mode: Mode) -> Self {
+        if self.parameters.mode.is_none() {
+            self.parameters.mode = Some(mode);
+            self.command_line = format!("phase.mode={mode} {}", self.command_line);
+        }
+        self
+    }
 }
 
 impl Recovery {
@@ -240,6 +253,17 @@ mod tests {
         assert_eq!(config.origins.iter().map(Origin::base).collect::<Vec<_>>(), ["http://a", "http://b"]);
         assert_eq!(config.recovery, Recovery { on_failure: OnFailure::Shell, attempts: 9, rescue_prompt: false });
         assert!(config.remarks.is_empty(), "{:?}", config.remarks);
+    }
+
+    #[test]
+    fn a_mode_that_was_chosen_is_passed_on_like_one_that_was_given() {
+        let chosen = read(tree("quiet -- -s", None).path()).unwrap().in_mode(Mode::Private);
+        assert_eq!(
+            (chosen.parameters.mode, chosen.command_line.as_str()),
+            (Some(Mode::Private), "phase.mode=private quiet -- -s")
+        );
+        let given = read(tree("phase.mode=internet", None).path()).unwrap().in_mode(Mode::Internet);
+        assert_eq!(given.command_line, "phase.mode=internet");
     }
 
     #[test]

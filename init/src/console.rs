@@ -105,6 +105,11 @@ impl Console {
         self.terminals.iter().map(|terminal| root.join("dev").join(&terminal.name)).collect()
     }
 
+    /// The open consoles themselves, to read keys from; a read that finds none does not wait.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        self.terminals.iter().map(|terminal| &terminal.file)
+    }
+
     /// Says something that a person wants to follow.
     pub fn info(&self, message: fmt::Arguments<'_>) {
         let text = prose("       ", message);
@@ -121,7 +126,7 @@ impl Console {
         self.put(Priority::Debug, Style::Marker, line, true);
     }
 
-    /// Writes text as it is, for the rescue prompt: to the consoles alone.
+    /// Writes text as it is, for the menu and the rescue prompt: to the consoles alone.
     pub fn say_prompt(&self, text: &str) {
         self.show(text);
     }

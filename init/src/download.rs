@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use discover::{FetchError, Origin, Sink};
+use discover::Sink;
 use initramfs::newc::{NewcError, SegmentLayout};
 use rustix::io::Errno;
 use verify::pieces::{self, Destination, Filling};
@@ -14,6 +14,7 @@ use verify::{Artifact, ArtifactError, BootFiles, PieceList, Signed};
 use crate::console::Console;
 use crate::progress::{Bar, Mib};
 use crate::record::LARGEST_HANDOFF;
+use crate::source::{Source, SourceError};
 use crate::sys::memory::{SealedFile, SharedBuffer};
 use crate::timeline::Kind;
 
@@ -72,7 +73,7 @@ impl Kind for DownloadError {
 pub enum TryError {
     /// The bytes did not come.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Source(#[from] SourceError),
     /// The bytes are not the artifact.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -81,7 +82,7 @@ pub enum TryError {
 impl Kind for TryError {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Fetch(error) => error.kind(),
+            Self::Source(error) => error.kind(),
             Self::Artifact(error) => error.kind(),
         }
     }
@@ -106,7 +107,7 @@ pub struct Downloaded {
 #[derive(Debug)]
 pub struct Carrier<'a> {
     /// Places that have the release, best first.
-    pub sources: &'a [&'a Origin],
+    pub sources: &'a [&'a Source],
     /// Where progress is shown.
     pub console: &'a Console,
     /// Called when bytes came, so that somebody who waits knows that this goes on.
@@ -180,8 +181,8 @@ fn receive(artifact: &Signed<Artifact>, destination: &mut [u8], carrier: &Carrie
         });
         carrier.console.progress_done();
         let Err(error) = outcome else { break };
-        carrier.console.warn(format_args!("{}: {}: {error}", source.base(), artifact.name));
-        tries.push((source.base().to_owned(), error));
+        carrier.console.warn(format_args!("{}: {}: {error}", source.name(), artifact.name));
+        tries.push((source.name().to_owned(), error));
     }
     match destination.finish() {
         Ok(_) => Ok(()),
@@ -191,11 +192,11 @@ fn receive(artifact: &Signed<Artifact>, destination: &mut [u8], carrier: &Carrie
 
 /// Fetches what is wanted from one source, going on after a cut.
 fn fetch(
-    source: &Origin,
+    source: &Source,
     list: &PieceList,
     filling: &mut Filling<'_>,
     carrier: &Carrier<'_>,
-) -> Result<(), FetchError> {
+) -> Result<(), SourceError> {
     let begun = Instant::now();
     let deadline = begun + GRACE + Duration::from_secs(list.size() / SLOWEST);
     let mut drawn = begun;

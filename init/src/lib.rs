@@ -3,21 +3,25 @@
 //!
 //! [`supervisor`] is PID 1 itself; it starts a [`worker`] that runs the stage and decides with [`recover`] what follows a
 //! failure. A stage is a module named by a noun, and each takes what the one before it gives:
-//! [`mounts`], [`console`], [`config`], [`modules`], [`mode`], [`store`], [`network`], (the crate `discover`), (the crate `verify`),
-//! [`fit`], [`download`], [`compose`], [`quiet`], [`kexec`]; and in stage two [`modules`], [`record`], [`overlay`],
+//! [`mounts`], [`console`], [`config`], [`modules`], [`mode`] (with [`menu`]), [`store`], [`network`] and the crate `discover`,
+//! or [`media`], the crate `verify`, [`fit`], [`download`], [`compose`], [`quiet`], [`kexec`]; and in stage two [`modules`], [`record`], [`overlay`],
 //! [`switch_root`]. The release that was booted says with [`acknowledge`] that it is healthy.
 
 pub mod acknowledge;
+pub mod block_devices;
 pub mod boot;
 pub mod cmdline;
 pub mod compose;
 pub mod config;
 pub mod console;
 pub mod download;
+pub mod file_system;
 pub mod fit;
 pub mod kexec;
 pub mod marker;
+pub mod media;
 pub mod meminfo;
+pub mod menu;
 pub mod mode;
 pub mod modules;
 pub mod mounts;
@@ -31,6 +35,7 @@ pub mod record;
 pub mod recover;
 pub mod rescue;
 pub mod root;
+pub mod source;
 pub mod store;
 pub mod supervisor;
 pub mod switch_root;

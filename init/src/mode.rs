@@ -1,10 +1,18 @@
-//! Which promises hold for this boot: Internet, Local or Private (docs/design of the three modes).
+//! Which promises hold for this boot: Internet, Local or Private (docs/modes.md).
 //!
-//! This build has Internet only. Asking for another mode stops the boot: a mode never becomes a weaker one.
+//! Asking for a mode that this build does not have stops the boot: a mode never becomes another one. What a person chose in
+//! the menu counts for every attempt of this boot, so that no failure leads to weaker promises either.
 
 use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::str::FromStr;
 
+use rustix::io::Errno;
+
+use crate::mounts::make_directory;
+use crate::record::RUN;
 use crate::timeline::Kind;
 
 /// A mode, as `phase.mode=` names it.
@@ -19,6 +27,12 @@ pub enum Mode {
     Private,
 }
 
+/// The modes of this build, as the menu offers them; the first is what holds if nobody says anything.
+pub const HERE: &[Mode] = &[Mode::Internet, Mode::Private];
+
+/// What was chosen in the menu, below [`RUN`].
+const KEPT: &str = "mode";
+
 /// A word that is no mode.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{seen:?} is no mode; wanted internet, local or private")]
@@ -26,14 +40,61 @@ pub struct UnknownMode {
     seen: String,
 }
 
-/// A mode that this build does not have.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("phase.mode={0} is not in this build, which has phase.mode=internet only; nothing was sent")]
-pub struct ModeUnavailable(Mode);
+/// A mode that cannot hold.
+#[derive(Debug, thiserror::Error)]
+pub enum ModeError {
+    /// It is not in this build.
+    #[error("phase.mode={asked} is not in this build, which has phase.mode={}; nothing was sent", listed())]
+    Unavailable {
+        /// The mode.
+        asked: Mode,
+    },
+    /// What was chosen in the menu could not be kept for further attempts, or not be read at one.
+    #[error(
+        "the mode that was chosen cannot be kept in {RUN}/{KEPT}: {0}; give phase.mode= on the kernel command line"
+    )]
+    Unkept(io::Error),
+}
 
-impl Kind for ModeUnavailable {
+impl Kind for ModeError {
     fn kind(&self) -> &'static str {
-        "mode-unavailable"
+        match self {
+            Self::Unavailable { .. } => "mode-unavailable",
+            Self::Unkept(_) => "mode-unkept",
+        }
+    }
+}
+
+fn listed() -> String {
+    HERE.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and phase.mode=")
+}
+
+impl Mode {
+    /// Its number in the menu.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Internet => 1,
+            Self::Local => 2,
+            Self::Private => 3,
+        }
+    }
+
+    /// Its name in the menu.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Internet => "Internet",
+            Self::Local => "Local",
+            Self::Private => "Private",
+        }
+    }
+
+    /// What it means for a person who has to choose, in at most 58 characters.
+    pub fn promise(self) -> &'static str {
+        match self {
+            Self::Internet => "from the web servers of its list, over any network",
+            Self::Local => "from this network only, no packet leaves it",
+            Self::Private => "from a disk or stick labelled PHASE, nothing is sent",
+        }
     }
 }
 
@@ -59,11 +120,26 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The mode of this boot: the one that was asked for, or none at all.
-pub fn choose(asked: Option<Mode>) -> Result<Mode, ModeUnavailable> {
-    match asked.unwrap_or_default() {
-        Mode::Internet => Ok(Mode::Internet),
-        other => Err(ModeUnavailable(other)),
+/// The mode of this boot: the one that the command line asks for, or what was chosen at an earlier attempt, or what `ask`
+/// gives. `root` is `/`, but for tests.
+pub fn choose(root: &Path, asked: Option<Mode>, ask: impl FnOnce() -> Mode) -> Result<Mode, ModeError> {
+    match asked {
+        Some(mode) if HERE.contains(&mode) => Ok(mode),
+        Some(asked) => Err(ModeError::Unavailable { asked }),
+        None => kept_or(&root.join(RUN.trim_start_matches('/')), ask).map_err(ModeError::Unkept),
+    }
+}
+
+fn kept_or(directory: &Path, ask: impl FnOnce() -> Mode) -> io::Result<Mode> {
+    let path = directory.join(KEPT);
+    match fs::read_to_string(&path) {
+        Ok(kept) => kept.trim_end().parse().map_err(|error| io::Error::new(ErrorKind::InvalidData, error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let chosen = ask();
+            make_directory(directory).map_err(|errno: Errno| io::Error::from(errno))?;
+            fs::write(path, format!("{chosen}\n")).map(|()| chosen)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -71,23 +147,56 @@ pub fn choose(asked: Option<Mode>) -> Result<Mode, ModeUnavailable> {
 mod tests {
     use super::*;
 
+    fn machine() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("run")).unwrap();
+        root
+    }
+
+    fn nobody() -> Mode {
+        panic!("nobody is asked");
+    }
+
     #[test]
-    fn without_a_wish_it_is_internet() {
-        assert_eq!(choose(None), Ok(Mode::Internet));
+    fn what_the_command_line_says_is_not_asked_for_and_not_kept() {
+        let machine = machine();
+        for mode in [Mode::Private, Mode::Internet] {
+            assert_eq!(choose(machine.path(), Some(mode), nobody).unwrap(), mode);
+        }
+    }
+
+    #[test]
+    fn a_choice_holds_for_every_further_attempt() {
+        let machine = machine();
+        assert_eq!(choose(machine.path(), None, || Mode::Private).unwrap(), Mode::Private);
+        assert_eq!(choose(machine.path(), None, nobody).unwrap(), Mode::Private);
+    }
+
+    #[test]
+    fn a_choice_that_cannot_be_kept_or_read_stops_the_boot() {
+        let machine = machine();
+        fs::write(machine.path().join("run/phase"), "no directory").unwrap();
+        let error = choose(machine.path(), None, || Mode::Private).unwrap_err();
+        assert_eq!(error.kind(), "mode-unkept");
+        fs::remove_file(machine.path().join("run/phase")).unwrap();
+        fs::create_dir(machine.path().join("run/phase")).unwrap();
+        fs::write(machine.path().join("run/phase/mode"), "intern").unwrap();
+        let error = choose(machine.path(), None, nobody).unwrap_err().to_string();
+        assert!(error.contains("/run/phase/mode") && error.contains("\"intern\" is no mode"), "{error}");
     }
 
     #[test]
     fn a_mode_that_is_not_there_never_becomes_another() {
-        assert_eq!(choose(Some(Mode::Private)), Err(ModeUnavailable(Mode::Private)));
-        assert!(
-            choose(Some(Mode::Local)).unwrap_err().to_string().starts_with("phase.mode=local is not in this build")
-        );
+        let error = choose(machine().path(), Some(Mode::Local), nobody).unwrap_err().to_string();
+        let wanted = "phase.mode=local is not in this build, which has phase.mode=internet and phase.mode=private";
+        assert!(error.starts_with(wanted), "{error}");
     }
 
     #[test]
-    fn a_mode_reads_as_it_is_written() {
+    fn a_mode_reads_as_it_is_written_and_fits_the_menu() {
         for mode in [Mode::Internet, Mode::Local, Mode::Private] {
             assert_eq!(mode.to_string().parse(), Ok(mode));
+            assert!(mode.promise().len() <= 58 && mode.title().len() <= 10);
         }
         assert!("Internet".parse::<Mode>().is_err());
     }

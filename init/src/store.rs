@@ -131,7 +131,7 @@ impl Kind for StoreError {
     }
 }
 
-fn mount_meaning(errno: Errno) -> String {
+pub(crate) fn mount_meaning(errno: Errno) -> String {
     let meaning = match errno {
         Errno::NODEV => "this kernel does not know it; its module is missing in the initramfs: --modules disk",
         Errno::INVAL | Errno::UCLEAN | Errno::IO => "it is damaged; fsck repairs it, mkfs makes a new one",

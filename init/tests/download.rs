@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use discover::Origin;
 use init::console::{Console, Verbosity};
 use init::download::{self, Carrier, DownloadError, Pulse};
+use init::source::Source;
 use tempfile::TempDir;
 use verify::{Artifact, Chunks, Pieces, Sha256Digest};
 
@@ -210,7 +211,8 @@ impl Nginx {
 
     /// What PID 1 gets from these trees, or why nothing.
     fn download(&self, artifact: &Artifact, trees: &[&str]) -> Result<Vec<u8>, String> {
-        let origin = |tree: &&str| Origin::parse(&format!("http://127.0.0.1:{}/{tree}", self.port)).unwrap();
+        let origin =
+            |tree: &&str| Source::from(Origin::parse(&format!("http://127.0.0.1:{}/{tree}", self.port)).unwrap());
         let origins: Vec<_> = trees.iter().map(origin).collect();
         let console = Console::attach(Path::new("/nowhere"), "", Verbosity::Quiet);
         let carrier = Carrier { sources: &origins.iter().collect::<Vec<_>>(), console: &console, pulse: &Unheard };

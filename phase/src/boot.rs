@@ -25,6 +25,8 @@ use crate::serve::{self, AccessLog, Server};
 /// Boots a kernel and an initramfs in QEMU and shows where the time went.
 #[derive(clap::Args)]
 #[command(after_help = "\
+The machine gets phase.mode=internet, so that its menu is not waited for; --mode ask shows the menu.
+
 Without --batch the guest's console is this terminal: log in, look around, `poweroff`. Ctrl-A X ends the machine at
 once, Ctrl-A Ctrl-A sends one Ctrl-A.
 
@@ -44,6 +46,9 @@ pub struct Args {
     /// Added to the kernel command line `console=ttyS0`; may be repeated
     #[arg(long, value_name = "PARAMETERS")]
     pub append: Vec<String>,
+    /// Which promises hold: `internet`, `local` or `private`; `ask` leaves it to the menu of the machine
+    #[arg(long, value_name = "MODE", default_value_t = Mode::Given("internet"), value_parser = mode)]
+    pub mode: Mode,
     /// The guest's memory in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub memory: u32,
@@ -78,7 +83,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = args.serve.as_deref().map(serve_to_guest).transpose()?;
     let mut machine = Machine::new(&args.kernel, &args.initrd);
     machine = machine.memory_mib(args.memory).cpus(args.cpus).network(args.network);
-    for parameters in server.iter().map(origin_parameter).chain(args.append.iter().cloned()) {
+    for parameters in
+        args.mode.parameter().into_iter().chain(server.iter().map(origin_parameter)).chain(args.append.iter().cloned())
+    {
         machine = machine.append(&parameters);
     }
     if args.kvm {
@@ -101,6 +108,41 @@ fn network(text: &str) -> Result<Network, String> {
         "none" => Ok(Network::None),
         _ => Err("it is `user`, `restricted` or `none`".to_owned()),
     }
+}
+
+/// The mode that the machine is started in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A word of docs/cmdline.md.
+    Given(&'static str),
+    /// Nobody says, so that the machine asks.
+    Ask,
+}
+
+impl Mode {
+    /// The kernel parameter that says it.
+    pub fn parameter(self) -> Option<String> {
+        match self {
+            Self::Given(mode) => Some(format!("phase.mode={mode}")),
+            Self::Ask => None,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Given(mode) => mode,
+            Self::Ask => "ask",
+        })
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    let known = ["internet", "local", "private"].into_iter().find(|mode| *mode == text).map(Mode::Given);
+    known
+        .or((text == "ask").then_some(Mode::Ask))
+        .ok_or_else(|| "it is `internet`, `local`, `private` or `ask`".to_owned())
 }
 
 /// Serves `tree` where a guest on QEMU's user network can reach it, on any free port of the host's loopback.
@@ -300,6 +342,17 @@ mod tests {
         for text in ["", ":end", "verify:started", "Verify", "a b"] {
             assert!(text.parse::<Until>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_mode_is_said_to_the_machine_unless_it_is_to_ask() {
+        for (text, wanted) in
+            [("internet", Some("phase.mode=internet")), ("private", Some("phase.mode=private")), ("ask", None)]
+        {
+            let parsed = mode(text).unwrap();
+            assert_eq!((parsed.parameter().as_deref(), parsed.to_string().as_str()), (wanted, text));
+        }
+        assert!(mode("Private").is_err());
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = boot::serve_to_guest(&demo.tree)?;
     let machine = Machine::new(&demo.kernel.kernel(), &demo.boot_initramfs)
         .memory_mib(args.memory)
-        .append("quiet panic=-1")
+        .append("quiet panic=-1 phase.mode=internet")
         .append(&boot::origin_parameter(&server));
     let output = if args.json { Output::Stderr } else { Output::Stdout };
     let report = if args.batch {

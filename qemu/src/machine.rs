@@ -62,6 +62,7 @@ pub struct Machine {
     disks: Vec<Disk>,
     tpm: Option<PathBuf>,
     clock: Option<String>,
+    capture: Option<PathBuf>,
 }
 
 impl Machine {
@@ -81,6 +82,7 @@ impl Machine {
             disks: Vec::new(),
             tpm: None,
             clock: None,
+            capture: None,
         }
     }
 
@@ -169,6 +171,13 @@ impl Machine {
         self
     }
 
+    /// Writes every frame that the first network card sends or gets to `path`, in libpcap's format.
+    #[must_use]
+    pub fn capture(mut self, path: &Path) -> Self {
+        self.capture = Some(path.to_owned());
+        self
+    }
+
     /// The kernel command line.
     pub fn command_line(&self) -> String {
         let mut words: Vec<&str> = self.append.iter().map(String::as_str).collect();
@@ -194,6 +203,9 @@ impl Machine {
             arguments.add(["-rtc", &format!("base={time}")]);
         }
         self.add_network(&mut arguments);
+        if let Some(path) = &self.capture {
+            arguments.add_with_path("-object", "filter-dump,id=capture,netdev=net0,file=", path, "")?;
+        }
         for (number, disk) in self.disks.iter().enumerate() {
             let suffix = if disk.read_only { ",readonly=on" } else { "" };
             let suffix = format!(",format=raw,if=none,id=disk{number}{suffix}");
@@ -322,6 +334,7 @@ mod tests {
             .read_only_disk(Path::new("/b"))
             .tpm(Path::new("/run/tp,m"))
             .append("phase.quiet")
+            .capture(Path::new("/run/c,ap"))
             .clock("1970-01-01T00:00:00");
         let command = command(&machine);
         for part in [
@@ -331,6 +344,7 @@ mod tests {
             "file=/b,format=raw,if=none,id=disk1,readonly=on",
             "socket,id=swtpm,path=/run/tp,,m -tpmdev emulator,id=tpm0,chardev=swtpm -device tpm-tis,tpmdev=tpm0",
             "console=ttyS0 no_timer_check phase.quiet",
+            "-object filter-dump,id=capture,netdev=net0,file=/run/c,,ap",
             "-rtc base=1970-01-01T00:00:00",
         ] {
             assert!(command.contains(part), "{part:?} is not in {command:?}");

@@ -5,7 +5,8 @@ use crate::config::ConfigError;
 use crate::download::DownloadError;
 use crate::fit::NoFit;
 use crate::kexec::KexecError;
-use crate::mode::ModeUnavailable;
+use crate::media::NoMedium;
+use crate::mode::ModeError;
 use crate::modules::ModuleError;
 use crate::network;
 use crate::outcome::Failure;
@@ -25,7 +26,7 @@ pub enum BootError {
     Modules(#[from] ModuleError),
     /// The mode.
     #[error(transparent)]
-    Mode(#[from] ModeUnavailable),
+    Mode(#[from] ModeError),
     /// No network.
     #[error("there is no network: {0}")]
     Network(network::DownReason),
@@ -34,6 +35,9 @@ pub enum BootError {
         "there is no origin to ask: give phase.origin=http://… on the kernel command line, or origins in /etc/phase/config.json"
     )]
     NoOrigin,
+    /// No medium, in private mode.
+    #[error(transparent)]
+    NoMedium(#[from] NoMedium),
     /// No envelope.
     #[error("no release was found: {0}")]
     NotFound(String, &'static str),
@@ -76,6 +80,7 @@ impl Kind for BootError {
             Self::Mode(error) => error.kind(),
             Self::Network(_) => "network",
             Self::NoOrigin => "no-origin",
+            Self::NoMedium(_) => "no-medium",
             Self::NotFound(_, kind) | Self::Untrusted(_, kind) => kind,
             Self::State(error) => error.kind(),
             Self::NoWay(_) => "no-handoff",

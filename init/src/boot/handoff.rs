@@ -155,7 +155,7 @@ impl StageOne<'_> {
     ) -> Result<T, DownloadError> {
         let carrier = Carrier { sources: &chosen.sources, console: self.console, pulse: self.pulse };
         let begun = Instant::now();
-        let source = chosen.sources.first().map_or("", |origin| origin.base());
+        let source = chosen.sources.first().map_or("", |source| source.name());
         let fields = |_: &T| vec![("bytes", bytes.to_string()), ("source", source.to_owned())];
         let fetched = self.timeline.stage("download", || fetch(&carrier), fields)?;
         let seconds = begun.elapsed().as_secs_f32();
@@ -181,10 +181,10 @@ impl StageOne<'_> {
             rootfs_sha256: rootfs.sha256.to_string(),
             handoff: way.as_str().to_owned(),
             mode: chosen.mode.to_string(),
-            source: chosen.sources.first().map_or_else(String::new, |origin| origin.base().to_owned()),
+            source: chosen.sources.first().map_or_else(String::new, |source| source.name().to_owned()),
             rescue_prompt: chosen.trust.policy.rescue_prompt,
             clock: Clock { now: chosen.now.time.unix(), trusted: chosen.now.trusted },
-            network: Some(chosen.connection.clone()),
+            network: chosen.connection.cloned(),
             consoles: self.console.names().into_iter().map(str::to_owned).collect(),
             timings: self.timeline.finished(),
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use verify::PartUuid;
 
 use super::gpt;
+use crate::block_devices::{Device, disks};
 
 /// How often the disks are looked through while one is waited for.
 const TICK: Duration = Duration::from_millis(50);
@@ -40,13 +41,6 @@ pub enum NoPartition {
     },
 }
 
-/// A block device as sysfs shows it.
-struct Device {
-    sysfs: PathBuf,
-    /// The device file.
-    node: PathBuf,
-}
-
 /// Waits for the partition until `patience` ends: a USB stick may take seconds to be there.
 pub(super) fn find(root: &Path, wanted: &PartUuid, patience: Duration) -> Result<PathBuf, NoPartition> {
     let begun = Instant::now();
@@ -78,7 +72,7 @@ fn missing(root: &Path, wanted: &PartUuid, patience: Duration) -> NoPartition {
 fn look(root: &Path, wanted: &PartUuid) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = disks(root)
         .filter_map(|disk| {
-            let partitions: Vec<Device> = devices(&disk.sysfs, root).filter(Device::is_partition).collect();
+            let partitions: Vec<Device> = disk.partitions(root).collect();
             named_by_the_kernel(&partitions, wanted).or_else(|| named_by_the_table(&disk, &partitions, wanted))
         })
         .collect();
@@ -101,40 +95,14 @@ fn named_by_the_table(disk: &Device, partitions: &[Device], wanted: &PartUuid) -
     if partitions.is_empty() {
         return None;
     }
-    let size = number(&disk.sysfs.join("size"))?.saturating_mul(SECTOR);
-    let block = usize::try_from(number(&disk.sysfs.join("queue/logical_block_size"))?).ok()?;
+    let size = disk.number("size")?.saturating_mul(SECTOR);
+    let block = usize::try_from(disk.number("queue/logical_block_size")?).ok()?;
     let found = gpt::find(&mut File::open(&disk.node).ok()?, size, block, wanted).ok()??;
     let same = |device: &&Device| {
-        number(&device.sysfs.join("partition")) == Some(found.number.into())
-            && number(&device.sysfs.join("start")).and_then(|start| start.checked_mul(SECTOR)) == Some(found.start)
+        device.number("partition") == Some(found.number.into())
+            && device.number("start").and_then(|start| start.checked_mul(SECTOR)) == Some(found.start)
     };
     partitions.iter().find(same).map(|device| device.node.clone())
-}
-
-/// All whole disks. Memory and images that are disks (ram, zram, loop) hold nothing from one boot to the next, but for an
-/// image that somebody attached as a loop device with partitions, which is as good as any.
-fn disks(root: &Path) -> impl Iterator<Item = Device> {
-    devices(&root.join("sys/block"), root)
-}
-
-fn devices(directory: &Path, root: &Path) -> impl Iterator<Item = Device> + use<> {
-    let dev = root.join("dev");
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(move |entry| {
-        // A slash in a device's name is an exclamation mark in sysfs (`kobject_set_name_vargs`).
-        let node = dev.join(entry.file_name().to_str()?.replace('!', "/"));
-        Some(Device { sysfs: entry.path(), node })
-    })
-}
-
-impl Device {
-    fn is_partition(&self) -> bool {
-        self.sysfs.join("partition").exists()
-    }
-}
-
-fn number(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim_end().parse().ok()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub struct Set {
 }
 
 /// All sets.
-pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET, DISK, TPM];
+pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET, DISK, MEDIA, TPM];
 
 /// The set of a name.
 pub fn find(name: &str) -> Option<&'static Set> {
@@ -150,6 +150,18 @@ pub const DISK: Set = Set {
         ("nls_ascii", "the long names of vfat, Debian's default"),
         ("nls_iso8859_1", "the same, Linux's default"),
         ("nls_utf8", "the same, where it is the default"),
+    ],
+};
+
+/// What private mode looks at besides [`DISK`].
+pub const MEDIA: Set = Set {
+    name: "media",
+    purpose: "optical drives and ISO 9660: with `disk`, all media of private mode",
+    required: false,
+    modules: &[
+        ("cdrom", "what optical drives have in common"),
+        ("sr_mod", "optical drives of SATA, SCSI and USB"),
+        ("isofs", "the file system of discs and of their images on a stick"),
     ],
 };
 

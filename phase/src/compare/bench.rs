@@ -105,7 +105,7 @@ impl Bench {
         let machine = match chain {
             // A failed attempt is the answer; nothing is to be tried again.
             Chain::Ours => Machine::new(&self.kernel, &self.ours)
-                .append(&format!("phase.origin={} phase.on_failure=poweroff", base(OURS))),
+                .append(&format!("phase.mode=internet phase.origin={} phase.on_failure=poweroff", base(OURS))),
             Chain::Baseline => Machine::new(&self.kernel, &self.baseline).append(&format!("base={}", base(BASELINE))),
         };
         machine.cpus(cpus).memory_mib(memory_mib).append("quiet panic=-1")

@@ -5,7 +5,7 @@ use qemu::Event;
 use crate::support::{Boot, Lab, origin};
 
 /// Fails before there is a network, and no further attempt would go better.
-const FAILS: &str = "phase.mode=private";
+const FAILS: &str = "phase.mode=local";
 
 #[test]
 fn retry_tries_again_and_restarts_in_the_end() {

@@ -3,11 +3,6 @@
 use crate::support::{Boot, Fault, Hostile, Lab, Release};
 
 #[test]
-fn private() {
-    sends_nothing("private");
-}
-
-#[test]
 fn local() {
     sends_nothing("local");
 }

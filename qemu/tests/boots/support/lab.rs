@@ -14,7 +14,10 @@ use std::{
 
 use qemu::Machine;
 
-use super::store::{PARTUUID, PhaseData, PoweredTpm};
+use super::{
+    Tree, medium,
+    store::{PARTUUID, PhaseData, PoweredTpm},
+};
 
 /// Machines that run at a time: more would only make each other late.
 const MACHINES: usize = 2;
@@ -86,8 +89,34 @@ impl Lab {
         self.machine_with("tpm.cpio.zst").tpm(tpm.socket())
     }
 
+    /// Like [`Self::disk_machine`], but nothing says its mode.
+    pub(crate) fn asking_machine(&self, disk: &PhaseData) -> Machine {
+        self.asking_machine_with(&self.part("disk.cpio.zst")).disk(&disk.path())
+    }
+
+    /// Like [`Self::tpm_machine`], but nothing says its mode.
+    pub(crate) fn asking_tpm_machine(&self, tpm: &PoweredTpm) -> Machine {
+        self.asking_machine_with(&self.part("tpm.cpio.zst")).tpm(tpm.socket())
+    }
+
+    /// A machine in private mode that has no memory, and whose initramfs carries `tree`; the initramfs is made at `initrd`.
+    pub(crate) fn carrying_machine(&self, tree: &Tree, initrd: &Path) -> Machine {
+        medium::carry(tree, &self.part("media.cpio.zst"), initrd);
+        self.asking_machine_with(initrd).append("phase.mode=private")
+    }
+
+    /// The same with nothing in its initramfs.
+    pub(crate) fn private_machine(&self) -> Machine {
+        self.asking_machine_with(&self.part("media.cpio.zst")).append("phase.mode=private")
+    }
+
+    /// In internet mode, until something else is appended.
     fn machine_with(&self, initramfs: &str) -> Machine {
-        let machine = Machine::new(&self.kernel(), &self.part(initramfs)).memory_mib(512);
+        self.asking_machine_with(&self.part(initramfs)).append("phase.mode=internet")
+    }
+
+    fn asking_machine_with(&self, initramfs: &Path) -> Machine {
+        let machine = Machine::new(&self.kernel(), initramfs).memory_mib(512);
         machine.append(KERNEL_PARAMETERS).append("phase.on_failure=poweroff")
     }
 
@@ -163,10 +192,13 @@ impl Lab {
         self.trust("strict.json", &["--state", "refuse"]);
         self.rotation();
         let disk = format!("disk:{PARTUUID}");
-        let modules = "qemu-net,root,virtio_blk,ext4,vfat,nls_cp437,nls_ascii,tpm_tis";
-        for (name, trust, state) in
-            [("disk", "trust.json", disk.as_str()), ("strict", "strict.json", &disk), ("tpm", "trust.json", "tpm")]
-        {
+        let modules = "qemu-net,root,disk,media,tpm_tis";
+        for (name, trust, state) in [
+            ("disk", "trust.json", disk.as_str()),
+            ("strict", "strict.json", &disk),
+            ("tpm", "trust.json", "tpm"),
+            ("media", "trust.json", "none"),
+        ] {
             let trust = self.part(trust);
             let options = ["--stage", "boot", "--modules", modules, "--trust", text(&trust), "--state", state];
             self.image(&format!("{name}.cpio.zst"), init, &[&options]);

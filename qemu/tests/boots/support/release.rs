@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::lab::{KERNEL_PARAMETERS, Lab, text};
+use super::lab::{KERNEL_PARAMETERS, Lab, run, text};
 
 /// What is published; the default is a tiny release that boots.
 pub(crate) struct Release {
@@ -76,6 +76,12 @@ impl Tree {
     /// Its folder.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Makes `other` a copy of this tree.
+    pub(crate) fn copy_to(&self, other: &Self) {
+        fs::remove_dir_all(other.path()).unwrap();
+        run(Command::new("cp").arg("-r").args([self.path(), other.path()]));
     }
 
     /// Publishes the second trust file beside the release, under which only the `successor` signs releases.

@@ -88,6 +88,15 @@ impl Tpm {
         Self(tempfile::tempdir().unwrap())
     }
 
+    /// What its NV index holds, as swtpm keeps it: its 512 bytes, from the state's first byte on; nothing, if there is no
+    /// state. (Counters of the TPM's own, beside it, change whenever it is switched on.)
+    pub(crate) fn memory(&self) -> Vec<u8> {
+        const STATE: &[u8] = b"{\"schema\":\"phase.state/1\"";
+        let Ok(kept) = fs::read(self.0.path().join("tpm2-00.permall")) else { return Vec::new() };
+        let start = kept.windows(STATE.len()).position(|window| window == STATE);
+        start.map_or_else(Vec::new, |start| kept[start..start + 512].to_owned())
+    }
+
     /// Switches it on for one boot: it ends with the machine that is plugged into it.
     pub(crate) fn powered(&self) -> PoweredTpm {
         let socket = self.0.path().join("socket");

@@ -1,0 +1,88 @@
+//! A place that has a release: whatever kind it is, [`crate::download`] gets bytes from it in the same way, and believes none.
+
+use std::time::Instant;
+
+use discover::{FetchError, Origin, Sink};
+
+use crate::media::{Medium, MediumError};
+use crate::timeline::Kind;
+
+/// A place.
+#[derive(Debug)]
+pub enum Source {
+    /// A web server.
+    Origin(Box<Origin>),
+    /// A disk, a stick, or the initramfs itself.
+    Medium(Medium),
+}
+
+impl From<Origin> for Source {
+    fn from(origin: Origin) -> Self {
+        Self::Origin(Box::new(origin))
+    }
+}
+
+/// The bytes did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// From a web server.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// From a medium.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+}
+
+impl Kind for SourceError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Fetch(error) => error.kind(),
+            Self::Medium(error) => error.kind(),
+        }
+    }
+}
+
+impl SourceError {
+    /// Whether the same question may go on where it ended. A disk that cannot read does not get better by being asked again.
+    pub fn may_resume(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.may_resume(),
+            Self::Medium(_) => false,
+        }
+    }
+}
+
+impl Source {
+    /// What people call it, and what a candidate from there has as its source.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Origin(origin) => origin.base(),
+            Self::Medium(medium) => medium.name(),
+        }
+    }
+
+    /// The web server, if it is one.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Origin(origin) => Some(origin),
+            Self::Medium(_) => None,
+        }
+    }
+
+    /// Puts the blob named `hex` (its SHA-256) of exactly `size` bytes into `sink`: from [`Sink::position`] to before byte
+    /// `end`, or to where the sink wants no more. `on_progress` gets the sink's position, after every read.
+    pub fn blob(
+        &self,
+        hex: &str,
+        size: u64,
+        end: u64,
+        sink: &mut dyn Sink,
+        deadline: Instant,
+        on_progress: &mut dyn FnMut(u64),
+    ) -> Result<(), SourceError> {
+        match self {
+            Self::Origin(origin) => Ok(origin.blob(hex, size, end, sink, deadline, on_progress)?),
+            Self::Medium(medium) => Ok(medium.blob(hex, size, end, sink, on_progress)?),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Private mode: a release from a local medium. Not one frame leaves the machine, and not one byte of a disk or of the TPM
+//! changes; the same machine in internet mode does both.
+
+use std::fs;
+
+use qemu::{Event, Machine};
+
+use crate::support::{Boot, Lab, Medium, PhaseData, Release, Serve, Tpm, Tree, frames};
+
+/// A release that says that it is healthy, if it is given a way to.
+fn release(version: u64) -> Tree {
+    Release { version, acknowledges: true, handoff: "direct", ..Release::default() }.publish()
+}
+
+/// Boots release 7 from a server, so that it is seen what the machine does when it may; then release 8 from a medium.
+/// `remembers` reads the machine's memory.
+#[track_caller]
+fn internet_then_private(machine: impl Fn(&Lab) -> Machine, remembers: impl Fn() -> Vec<u8>) {
+    let lab = Lab::ready();
+    let directory = tempfile::tempdir().unwrap();
+    let capture = |name: &str| directory.path().join(name);
+    let (medium, other) = (Medium::ext4("PHASE", Some(&release(8))), Medium::ext4("DATA", None));
+    let plugged = |name: &str| {
+        machine(lab)
+            .disk(&medium.path())
+            .disk(&other.path())
+            .capture(&capture(name))
+            .append("console=tty0 console=ttyS0")
+    };
+    let (server, at_first) = (Serve::tree(release(7)), remembers());
+    let mut boot = Boot::start(&plugged("internet").append(&format!("phase.mode=internet {}", server.origin())));
+    assert_eq!(boot.reaches_the_release("direct")["mode"], "internet");
+    assert!(boot.says("phase-test: acknowledged release 7 of e2e"));
+    assert!(frames(&capture("internet")) > 10, "the capture does not see what is sent");
+    let before = remembers();
+    assert!(before != at_first, "the machine does not remember what was acknowledged");
+    let media = [medium.bytes(), other.bytes()];
+
+    let mut boot = Boot::start(&plugged("private"));
+    boot.shows("Where may this machine look for a release?");
+    boot.shows("Without it: Internet in ");
+    boot.types("\x1b[B");
+    boot.shows("Without it: Private in ");
+    boot.types("\r");
+    assert_eq!(boot.reaches("mode", Event::End).field("mode"), Some("private"));
+    let receipt = boot.reaches_the_release("direct");
+    assert_eq!((&receipt["mode"], &receipt["version"]), (&"private".into(), &8.into()));
+    assert!(receipt["source"].as_str().unwrap().starts_with("/dev/vd"), "{receipt}");
+    assert!(receipt.get("network").is_none() && !boot.began("network"), "{receipt}");
+    assert_eq!(receipt["state"]["access"], "read-only");
+    assert!(boot.says("phase.mode=private"), "the release's kernel is told the mode");
+    assert!(!boot.says("phase-test: acknowledged release 8"), "the release could write");
+    assert_eq!(frames(&capture("private")), 0, "something was sent or came");
+    assert!(remembers() == before, "what the machine remembers was changed");
+    assert!([medium.bytes(), other.bytes()] == media, "a disk was written");
+}
+
+#[test]
+fn and_touches_no_disk() {
+    let data = PhaseData::ext4();
+    internet_then_private(|lab| lab.asking_machine(&data), || fs::read(data.path()).unwrap());
+}
+
+#[test]
+fn and_touches_no_tpm() {
+    let tpm = Tpm::new();
+    let powered = std::cell::RefCell::new(None);
+    let machine = |lab: &Lab| {
+        // The one of the boot before ended with it.
+        drop(powered.replace(None));
+        let tpm = powered.replace(Some(tpm.powered()));
+        assert!(tpm.is_none());
+        lab.asking_tpm_machine(powered.borrow().as_ref().unwrap())
+    };
+    internet_then_private(machine, || tpm.memory());
+}
