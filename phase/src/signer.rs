@@ -18,7 +18,7 @@ use verify::Envelope;
 
 use crate::{
     cli::UsageError,
-    key::{PrivateKey, PublicKey},
+    key::{PrivateKey, PublicKey, passphrase},
 };
 
 /// The longest answer that is read: a signature in hex, with room for line breaks, is far shorter.
@@ -140,13 +140,15 @@ impl Signer<'_> {
 
 /// Runs `command` with `message` on its standard input and returns what it wrote to its standard output; standard error is
 /// ours, for prompts. Both are files without a name: the command can neither block us nor wait for us, and programs that
-/// ask for the size of their input before they sign (OpenSSL) can be given `/dev/stdin`.
+/// ask for the size of their input before they sign (OpenSSL) can be given `/dev/stdin`. The passphrase of the keys that are
+/// files is none of the command's business, nor of anything that it runs or logs.
 fn run(command: &str, message: &[u8], timeout: Duration) -> anyhow::Result<Vec<u8>> {
     let mut input = tempfile::tempfile().context("cannot make a temporary file")?;
     input.write_all(message).and_then(|()| input.rewind()).context("cannot write a temporary file")?;
     let mut output = tempfile::tempfile().context("cannot make a temporary file")?;
     let mut child = Command::new("sh")
         .args(["-c", command])
+        .env_remove(passphrase::VARIABLE)
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(output.try_clone().context("cannot share a temporary file")?))
         .spawn()

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::common::{MANIFEST, directory, fails, key, program, publish, release_files, succeeds};
+use crate::common::{MANIFEST, command, directory, fails, key, program, publish, release_files, succeeds};
 use verify::Envelope;
 
 /// A directory with `manifest.json`, and a key pair `k.pem` and `k.pub` of OpenSSL.
@@ -57,6 +57,18 @@ fn every_form_of_a_signature_is_taken() {
             ["sign", "--signer", &signer, "--signer-public", "k.pub", "manifest.json", "--out", "e.json", "--force"];
         succeeds(home.path(), &sign);
     }
+}
+
+#[test]
+fn a_signer_does_not_see_the_passphrase_of_the_keys() {
+    let home = home();
+    let signer = format!("env > seen; {OPENSSL}");
+    let sign = ["sign", "--signer", &signer, "--signer-public", "k.pub", "manifest.json", "--out", "e.json"];
+    let signed =
+        command(home.path(), &sign).envs([("PHASE_PASSPHRASE", "secret"), ("OTHER", "kept")]).status().unwrap();
+    assert!(signed.success());
+    let seen = fs::read_to_string(home.path().join("seen")).unwrap();
+    assert!(seen.contains("OTHER=kept") && !seen.contains("PHASE_PASSPHRASE") && !seen.contains("secret"), "{seen}");
 }
 
 #[test]
