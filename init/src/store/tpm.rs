@@ -21,6 +21,9 @@ use super::StoreError;
 
 /// The device file of the resource manager, below `/`.
 const DEVICE: &str = "dev/tpmrm0";
+/// What every state begins with that was written here, of this form or a later one. An index with anything else in it
+/// belongs to another program, whatever its size and attributes.
+const OURS: &[u8] = br#"{"schema":"phase.state/"#;
 /// How often the device is looked for while it is waited for.
 const TICK: Duration = Duration::from_millis(50);
 /// How long one command may take: the longest that the standard's profile for PCs knows is 2 s, and some TPMs test themselves first.
@@ -64,18 +67,25 @@ impl Tpm {
             return Ok(None);
         }
         let answer = self.ask(&codec::read(self.index, public.size))?;
-        Ok(State::from_nv(self.refused(codec::data(&answer))?)?)
+        let held = self.refused(codec::data(&answer))?;
+        match State::from_nv(held) {
+            Err(_) if !held.starts_with(OURS) => self.refused(Err(Refused::Foreign)),
+            state => Ok(state?),
+        }
     }
 
-    /// Replaces the state; makes the index, if there is none.
+    /// Replaces the state; makes the index, if there is none. Another program's index is not written over.
     pub fn set_state(&self, state: &State) -> Result<(), StoreError> {
         match codec::public(&self.ask(&codec::read_public(self.index))?) {
-            Err(Refused::NoIndex) => self.refused(codec::done(&self.ask(&codec::define_space(self.index))?))?,
+            Err(Refused::NoIndex) => self.refused(codec::defined(&self.ask(&codec::define_space(self.index))?))?,
             public => {
                 let public = self.refused(public)?;
-                // Another program's index is not written over.
                 if usize::from(public.size) != SIZE || public.attributes & ATTRIBUTES != ATTRIBUTES {
                     return self.refused(Err(Refused::Forbidden));
+                }
+                match self.state() {
+                    Ok(_) | Err(StoreError::Damaged(_)) => {}
+                    Err(foreign) => return Err(foreign),
                 }
             }
         }
@@ -113,3 +123,6 @@ impl Tpm {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,10 @@ const NO_DA: u32 = 1 << 25;
 /// Set by the TPM with the first write.
 const WRITTEN: u32 = 1 << 29;
 
-/// What the TPM answered instead of doing it.
+/// What helps against an index that is somebody else's.
+const ELSEWHERE: &str = "name another one (`--state tpm:INDEX`), or remove this one if nobody needs it: tpm2_nvundefine";
+
+/// Why an index is not used: mostly what the TPM answered instead of doing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No answer of the form that the standard asks for.
@@ -45,9 +48,15 @@ pub enum Refused {
     /// The owner's password is not empty.
     #[error("the TPM's owner has set a password; make the index with it: tpm2_nvdefine (docs/freshness.md)")]
     OwnerPassword,
-    /// The index has another password or does not allow this.
-    #[error("the TPM does not let us into the NV index; it was made by another program or with a password")]
+    /// The index's password is not empty.
+    #[error("the NV index has a password of its own, and ours has none: it is another program's; {ELSEWHERE}")]
+    IndexPassword,
+    /// The index does not allow this, or is not made as ours is.
+    #[error("the TPM does not let us into the NV index; it is another program's, or locked; {ELSEWHERE}")]
     Forbidden,
+    /// The index has bytes that were never a state.
+    #[error("the NV index holds what is no state: it is another program's, and is left alone; {ELSEWHERE}")]
+    Foreign,
     /// It has no room for the index.
     #[error("the TPM has no room for an NV index of {SIZE} bytes; remove one that is not needed: tpm2_nvundefine")]
     NoRoom,
@@ -111,6 +120,14 @@ pub fn done(answer: &[u8]) -> Result<(), Refused> {
     body(answer).map(drop)
 }
 
+/// The answer to [`define_space`]: the password that was wrong, if one was, is the owner's.
+pub fn defined(answer: &[u8]) -> Result<(), Refused> {
+    done(answer).map_err(|refused| match refused {
+        Refused::IndexPassword => Refused::OwnerPassword,
+        other => other,
+    })
+}
+
 /// The answer to [`read_public`].
 pub fn public(answer: &[u8]) -> Result<Public, Refused> {
     let mut rest = body(answer)?;
@@ -163,7 +180,7 @@ fn body(answer: &[u8]) -> Result<&[u8], Refused> {
         0 => Err(Refused::Nonsense("its tag")),
         0x18b => Err(Refused::NoIndex),               // TPM_RC_HANDLE of the first handle
         0x908 | 0x90a | 0x922 => Err(Refused::Busy),  // TPM_RC_YIELDED, _TESTING, _RETRY
-        0x9a2 | 0x98e => Err(Refused::OwnerPassword), // TPM_RC_BAD_AUTH, _AUTH_FAIL of the first session
+        0x9a2 | 0x98e => Err(Refused::IndexPassword), // TPM_RC_BAD_AUTH, _AUTH_FAIL of the first session
         0x148 | 0x149 | 0x12f => Err(Refused::Forbidden), // TPM_RC_NV_LOCKED, _NV_AUTHORIZATION, _AUTH_UNAVAILABLE
         0x14b => Err(Refused::NoRoom),                // TPM_RC_NV_SPACE
         code => Err(Refused::Code(code)),
@@ -235,13 +252,17 @@ mod tests {
         for (code, wanted) in [
             (0x18b, Refused::NoIndex),
             (0x922, Refused::Busy),
-            (0x9a2, Refused::OwnerPassword),
+            (0x9a2, Refused::IndexPassword),
+            (0x98e, Refused::IndexPassword),
             (0x149, Refused::Forbidden),
             (0x14b, Refused::NoRoom),
             (0x101, Refused::Code(0x101)),
         ] {
             assert_eq!(done(&answer(NO_SESSIONS, code, &[])), Err(wanted));
         }
+        // The same codes mean somebody else's password where an index is made.
+        assert_eq!(defined(&answer(NO_SESSIONS, 0x9a2, &[])), Err(Refused::OwnerPassword));
+        assert_eq!(defined(&answer(NO_SESSIONS, 0x14b, &[])), Err(Refused::NoRoom));
         assert!(Refused::Code(0x101).to_string().contains("tpm2_rc_decode 0x101"));
     }
 
