@@ -129,7 +129,6 @@ impl std::fmt::Display for Round {
 fn sealed(origin: &Origin, artifact: &Artifact) -> Result<Duration, Error> {
     let console = Console::attach(Path::new("/nowhere"), "", Verbosity::Quiet);
     let carrier = Carrier { sources: &[&Source::from(origin.clone())], console: &console, pulse: &Unheard };
-    let carrier = Carrier { sources: &[&Source::from(origin.clone())], console: &console, pulse: &Unheard };
     let artifact = release::signed(artifact);
     let begun = Instant::now();
     let file = download::sealed(&artifact, &carrier)?;

@@ -9,13 +9,14 @@ use discover::Sink;
 use initramfs::newc::{NewcError, SegmentLayout};
 use rustix::io::Errno;
 use verify::pieces::{self, Destination, Filling};
-use verify::{Artifact, ArtifactError, BootFiles, PieceList, Signed};
+use verify::{Artifact, ArtifactError, BootFiles, CheckedBytes, PieceList, Signed};
 
+use crate::arena::{Arena, ArenaError};
 use crate::console::Console;
 use crate::progress::{Bar, Mib};
 use crate::record::LARGEST_HANDOFF;
 use crate::source::{Source, SourceError};
-use crate::sys::memory::{SealedFile, SharedBuffer};
+use crate::sys::memory::SealedFile;
 use crate::timeline::Kind;
 
 /// How often one source may go on after the connection was cut, as long as more bytes came each time.
@@ -43,6 +44,9 @@ pub enum DownloadError {
     /// The sizes cannot stand in one initramfs.
     #[error("the release cannot be laid out: {0}")]
     Layout(#[from] NewcError),
+    /// The bytes and their places in memory do not go together.
+    #[error("the release cannot be put together in memory: {0}")]
+    Arena(#[from] ArenaError),
     /// There is no place for the artifact, or no proof of it.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -60,7 +64,7 @@ impl Kind for DownloadError {
     fn kind(&self) -> &'static str {
         match self {
             Self::Memory { .. } => "memory",
-            Self::Layout(_) => "layout",
+            Self::Layout(_) | Self::Arena(_) => "layout",
             Self::Artifact(error) => error.kind(),
             // The last reason is that of the last hope.
             Self::NoSource { tries, .. } => tries.last().map_or("no-source", |(_, error)| error.kind()),
@@ -98,7 +102,7 @@ pub struct Downloaded {
     /// The kernel.
     pub kernel: SealedFile,
     /// The arena with the release's initramfs and the squashfs in their places.
-    pub(crate) arena: SharedBuffer,
+    pub(crate) arena: Arena,
     /// The places.
     pub(crate) layout: SegmentLayout,
 }
@@ -135,26 +139,20 @@ pub fn for_kexec(
     let layout = SegmentLayout::new(initramfs.size, rootfs.size)?;
     let mut arena = reserve("initramfs", layout.total(LARGEST_HANDOFF)?)?;
     let kernel = sealed(&boot.kernel(), carrier)?;
-    let (front, back) = arena.bytes().split_at_mut(index(layout.rootfs_offset()));
-    receive(&initramfs, part(front, initramfs.size), carrier)?;
-    receive(rootfs, part(back, rootfs.size), carrier)?;
+    arena.prove(0, initramfs.size, |memory| receive(&initramfs, memory, carrier))?;
+    arena.prove(layout.rootfs_offset(), rootfs.size, |memory| receive(rootfs, memory, carrier))?;
     Ok(Downloaded { kernel, arena, layout })
 }
 
 /// Downloads one artifact into a file of its own.
 pub fn sealed(artifact: &Signed<Artifact>, carrier: &Carrier<'_>) -> Result<SealedFile, DownloadError> {
-    let mut buffer = reserve(&artifact.name, artifact.size)?;
-    receive(artifact, buffer.bytes(), carrier)?;
-    let size = artifact.size;
-    buffer.seal(index(size)).map_err(|errno| DownloadError::Memory { name: artifact.name.clone(), size, errno })
+    let mut arena = reserve(&artifact.name, artifact.size)?;
+    arena.prove(0, artifact.size, |memory| receive(artifact, memory, carrier))?;
+    Ok(arena.seal(artifact.size)?)
 }
 
-fn reserve(name: &str, size: u64) -> Result<SharedBuffer, DownloadError> {
-    SharedBuffer::reserve(name, index(size)).map_err(|errno| DownloadError::Memory {
-        name: name.to_owned(),
-        size,
-        errno,
-    })
+fn reserve(name: &str, size: u64) -> Result<Arena, DownloadError> {
+    Arena::reserve(name, index(size)).map_err(|errno| DownloadError::Memory { name: name.to_owned(), size, errno })
 }
 
 /// Sizes are below 2^53 (docs/formats.md), and this program is 64-bit only.
@@ -162,18 +160,18 @@ fn index(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 
-fn part(bytes: &mut [u8], size: u64) -> &mut [u8] {
-    let length = index(size).min(bytes.len());
-    &mut bytes[..length]
-}
-
 /// Receives one artifact: all of it from the first source that has it whole and right, or each source's good pieces.
-fn receive(artifact: &Signed<Artifact>, destination: &mut [u8], carrier: &Carrier<'_>) -> Result<(), DownloadError> {
+fn receive<'m>(
+    artifact: &Signed<Artifact>,
+    memory: &'m mut [u8],
+    carrier: &Carrier<'_>,
+) -> Result<CheckedBytes<'m>, DownloadError> {
     let list = PieceList::load(artifact, |blob| {
         let mut bytes = vec![0; index(blob.size)];
-        receive(blob, &mut bytes, carrier).map(|()| bytes)
+        receive(blob, &mut bytes, carrier)?;
+        Ok::<_, DownloadError>(bytes)
     })?;
-    let mut destination = Destination::new(&list, destination)?;
+    let mut destination = Destination::new(&list, memory)?;
     let mut tries = Vec::new();
     for source in carrier.sources {
         let outcome = destination.lend(|missing| {
@@ -184,10 +182,7 @@ fn receive(artifact: &Signed<Artifact>, destination: &mut [u8], carrier: &Carrie
         carrier.console.warn(format_args!("{}: {}: {error}", source.name(), artifact.name));
         tries.push((source.name().to_owned(), error));
     }
-    match destination.finish() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(DownloadError::NoSource { name: artifact.name.clone(), tries }),
-    }
+    destination.finish().map_err(|_| DownloadError::NoSource { name: artifact.name.clone(), tries })
 }
 
 /// Fetches what is wanted from one source, going on after a cut.

@@ -8,6 +8,7 @@
 //! [`switch_root`]. The release that was booted says with [`acknowledge`] that it is healthy.
 
 pub mod acknowledge;
+pub mod arena;
 pub mod block_devices;
 pub mod boot;
 pub mod cmdline;

@@ -54,7 +54,7 @@ impl SharedBuffer {
 
     /// Ends writing for good: the mapping is taken away and the file is cut to `length` bytes and sealed against writing,
     /// growing, shrinking and further seals (fcntl(2), `F_ADD_SEALS`).
-    pub fn seal(self, length: usize) -> io::Result<SealedFile> {
+    pub(crate) fn seal(self, length: usize) -> io::Result<SealedFile> {
         let length = length.min(self.size);
         let whole = u64::try_from(length).map_err(|_| io::Errno::FBIG)?;
         // A descriptor of our own, since dropping `self` closes the first one and unmaps.

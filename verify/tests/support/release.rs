@@ -1,6 +1,7 @@
 //! Keys, trust files and releases for tests, made from nothing but the formats.
 
 #![allow(dead_code, reason = "every test takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "tests and benches stop where they cannot go on")]
 
 use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::{Signer, SigningKey};
