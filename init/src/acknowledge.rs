@@ -120,7 +120,7 @@ fn acknowledge(root: &Path) -> Result<Acknowledged, AcknowledgeError> {
     let opened = opening.open(&store)?.ok_or(AcknowledgeError::NoStore)?;
     let previous = match opened.state() {
         // The boot has said that it was damaged, and went on by policy: this mends it.
-        Err(StoreError::Damaged(_)) => None,
+        Err(error) if error.is_damage() => None,
         previous => previous?,
     };
     let state = State::acknowledge(previous.as_ref(), &release, floor_epoch);

@@ -116,6 +116,14 @@ pub enum StoreError {
     /// What it holds is no state.
     #[error("the state is damaged: {0}; docs/freshness.md says how to start it again")]
     Damaged(#[from] StateError),
+    /// Something else is where the state should be: a link, a pipe, a directory.
+    #[error("the state is damaged: {name} on {} is no plain file; docs/freshness.md says how to start it again", device.display())]
+    NoFile {
+        /// The file's name.
+        name: &'static str,
+        /// The device file.
+        device: PathBuf,
+    },
     /// A state cannot be written as JSON.
     #[error("the state cannot be written down: {0}")]
     Form(#[from] serde_json::Error),
@@ -125,9 +133,16 @@ impl Kind for StoreError {
     fn kind(&self) -> &'static str {
         match self {
             Self::NoPartition(_) | Self::NoTpm { .. } => "state-missing",
-            Self::Damaged(_) => "state-damaged",
+            _ if self.is_damage() => "state-damaged",
             _ => "state-unusable",
         }
+    }
+}
+
+impl StoreError {
+    /// Whether the store works, but what it holds is no state: a new one mends it.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::NoFile { .. })
     }
 }
 

@@ -261,6 +261,13 @@ fn what_is_no_state_is_said_to_be_damaged() {
     }
 }
 
+/// Runs a script at the top of the file system.
+fn changed(image: &Image, script: &str) -> String {
+    let plugged = Plugged::new(&image.path());
+    let mounted = Mounted::new(&plugged.partition(), &[]);
+    run(Command::new("sh").args(["-c", script]).current_dir(mounted.path()))
+}
+
 #[test]
 fn nothing_but_a_plain_file_is_read() {
     if !inside("nothing_but_a_plain_file_is_read") {
@@ -268,19 +275,56 @@ fn nothing_but_a_plain_file_is_read() {
     }
     let large = vec![b'x'; 200 << 10];
     let image = Image::new(&[("real", &json(7)), ("trust/2.dsse.json", &large)]);
-    for (make, target) in [("ln -s real", "state.json"), ("mkfifo", "state.json"), ("mkdir", "state.json")] {
-        {
-            let plugged = Plugged::new(&image.path());
-            let mounted = Mounted::new(&plugged.partition(), &[]);
-            let script = format!("rm -rf {target}; {make} {target}");
-            run(Command::new("sh").args(["-c", &script]).current_dir(mounted.path()));
-        }
+    for make in ["ln -s real", "mkfifo", "mkdir", "mknod state.json c 1 3; true"] {
+        changed(&image, &format!("rm -rf state.json; {make} state.json"));
         let error = image.state().unwrap_err();
-        assert_eq!(error.kind(), "state-unusable", "{make}: {error}");
-        assert!(error.to_string().contains("cannot read state.json"), "{error}");
+        assert_eq!(error.kind(), "state-damaged", "{make}: {error}");
+        assert!(error.to_string().contains("state.json on /dev/loop"), "{error}");
+        assert!(error.to_string().contains("is no plain file; docs/freshness.md"), "{error}");
+        // An acknowledgement mends it, and follows no link.
+        image.opened(Access::ReadWrite, |store, _| store.set_state(&state(8)).unwrap());
+        assert_eq!(image.state().unwrap(), Some(state(8)), "{make}");
+        assert_eq!(changed(&image, "cat real").as_bytes(), json(7).trim_ascii());
     }
     let chain = image.opened(Access::ReadWrite, |store, _| store.chain(2).unwrap());
     assert_eq!(chain[0].len(), verify::LIMITS.envelope_bytes, "as much as an envelope may have, and no more");
+}
+
+#[test]
+fn a_directory_that_holds_something_is_not_replaced() {
+    if !inside("a_directory_that_holds_something_is_not_replaced") {
+        return;
+    }
+    let image = Image::new(&[("state.json/precious", b"data")]);
+    let error = image.opened(Access::ReadWrite, |store, _| store.set_state(&state(8)).unwrap_err()).to_string();
+    assert!(error.contains("cannot write state.json") && error.contains("Directory not empty"), "{error}");
+    assert_eq!(changed(&image, "cat state.json/precious"), "data");
+}
+
+#[test]
+fn the_program_that_acknowledges_mends_what_is_no_state() {
+    if !inside("the_program_that_acknowledges_mends_what_is_no_state") {
+        return;
+    }
+    // A booted system's /run, in this namespace only.
+    run(Command::new("mount").args(["-t", "tmpfs", "run", "/run"]));
+    fs::create_dir("/run/phase").unwrap();
+    let image = Image::new(&[]);
+    let receipt = format!(
+        r#"{{"schema": "phase.receipt/1", "channel": "demo", "version": 8, "epoch": 1, "floor_epoch": 0,
+            "issued": "2026-11-20T12:00:00Z",
+            "state": {{"store": "disk", "partuuid": "{}", "access": "read-write"}}}}"#,
+        image.partuuid
+    );
+    fs::write("/run/phase/receipt.json", receipt).unwrap();
+    for make in ["ln -s nowhere state.json", "mkdir state.json", "echo garbage >state.json"] {
+        changed(&image, &format!("rm -rf state.json; {make}"));
+        {
+            let _plugged = Plugged::new(&image.path());
+            assert_eq!(init::acknowledge::run(&[]), std::process::ExitCode::SUCCESS, "{make}");
+        }
+        assert_eq!(image.state().unwrap(), Some(state(8)), "{make}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, mkdirat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use verify::{LIMITS, State};
 
@@ -47,7 +47,12 @@ impl Disk {
     pub fn state(&self) -> Result<Option<State>, StoreError> {
         let mounted = self.mount(Access::ReadOnly)?;
         // One byte more than a state may have, so that a larger one is seen to be too large.
-        let bytes = read(&mounted, STATE, LIMITS.state_bytes + 1).map_err(|errno| self.failed("read", STATE, errno))?;
+        let bytes = read(&mounted, STATE, LIMITS.state_bytes + 1).map_err(|errno| {
+            if is_plain_file(&mounted, STATE) == Ok(false) {
+                return StoreError::NoFile { name: STATE, device: self.device().to_owned() };
+            }
+            self.failed("read", STATE, errno)
+        })?;
         Ok(bytes.map(|bytes| State::parse(&bytes)).transpose().map_err(verify::StateError::from)?)
     }
 
@@ -109,7 +114,13 @@ fn trust_name(epoch: u64) -> String {
     format!("{TRUST}/{epoch}.dsse.json")
 }
 
-/// Replaces a file: whoever reads it, whenever the power fails, sees the old bytes or the new ones, whole.
+fn is_plain_file(directory: impl AsFd, name: &str) -> Result<bool, Errno> {
+    let found = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile)
+}
+
+/// Replaces a file: whoever reads it, whenever the power fails, sees the old bytes or the new ones, whole. A link or a pipe
+/// of this name is replaced itself, an empty directory removed; one that holds something is somebody's, and stays.
 fn replace(directory: impl AsFd, name: &str, bytes: &[u8]) -> Result<(), Errno> {
     // One that was left by a machine that lost its power in the middle.
     match unlinkat(&directory, UNFINISHED, AtFlags::empty()) {
@@ -119,7 +130,13 @@ fn replace(directory: impl AsFd, name: &str, bytes: &[u8]) -> Result<(), Errno> 
     let mut file = File::from(open_below(&directory, UNFINISHED, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?);
     file.write_all(bytes).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     fsync(&file)?;
-    renameat(&directory, UNFINISHED, &directory, name)?;
+    match renameat(&directory, UNFINISHED, &directory, name) {
+        Err(Errno::ISDIR) => {
+            unlinkat(&directory, name, AtFlags::REMOVEDIR)?;
+            renameat(&directory, UNFINISHED, &directory, name)?;
+        }
+        renamed => renamed?,
+    }
     sync_directory(&directory)
 }
 

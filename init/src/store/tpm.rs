@@ -83,10 +83,7 @@ impl Tpm {
                 if usize::from(public.size) != SIZE || public.attributes & ATTRIBUTES != ATTRIBUTES {
                     return self.refused(Err(Refused::Forbidden));
                 }
-                match self.state() {
-                    Ok(_) | Err(StoreError::Damaged(_)) => {}
-                    Err(foreign) => return Err(foreign),
-                }
+                self.state().map(drop).or_else(|error| if error.is_damage() { Ok(()) } else { Err(error) })?;
             }
         }
         self.refused(codec::done(&self.ask(&codec::write(self.index, &state.to_nv()?))?))

@@ -31,7 +31,8 @@ const NO_DA: u32 = 1 << 25;
 const WRITTEN: u32 = 1 << 29;
 
 /// What helps against an index that is somebody else's.
-const ELSEWHERE: &str = "name another one (`--state tpm:INDEX`), or remove this one if nobody needs it: tpm2_nvundefine";
+const ELSEWHERE: &str =
+    "name another one (`--state tpm:INDEX`), or remove this one if nobody needs it: tpm2_nvundefine";
 
 /// Why an index is not used: mostly what the TPM answered instead of doing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
