@@ -1,11 +1,12 @@
 //! Files of a release that are not what was signed.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use serde_json::json;
 
-use crate::tree::{Tree, files, filled, sha256};
+use crate::tree::{NOW, Tree, files, filled, sha256};
 
 #[test]
 fn a_good_tree_is_good_and_says_what_was_checked() {
@@ -129,6 +130,61 @@ fn what_is_no_file_is_not_opened() {
     }
     tree.audit()
         .says(1, &["    REFUSED  it is not there, or not a regular file (absent)\n", "REFUSED: 0 documents, 4 files"]);
+}
+
+#[test]
+fn what_a_link_leads_to_is_not_on_the_medium() {
+    // A stick of links to what is on the auditor's own disk holds none of it.
+    for (links, absent) in [
+        ("tree/blobs/sha256/", "REFUSED: 0 documents, 8 files"),
+        ("tree/blobs/", "REFUSED: 0 documents, 8 files"),
+        (
+            "tree/demo/x86_64/",
+            "x86_64/manifest.dsse.json\n  REFUSED    it is not there, or not a regular file (absent)\n",
+        ),
+        ("tree/demo/", "REFUSED: 2 documents, 0 files"),
+    ] {
+        // Of the files in a directory, and of the directory itself.
+        for whole in [false, true] {
+            let tree = Tree::new();
+            let (from, to) = (tree.path(links.trim_end_matches('/')), tree.path("disk"));
+            fs::rename(&from, &to).unwrap();
+            if whole {
+                symlink(&to, &from).unwrap();
+            } else {
+                fs::create_dir(&from).unwrap();
+                for entry in fs::read_dir(&to).unwrap() {
+                    let path = entry.unwrap().path();
+                    symlink(&path, from.join(path.file_name().unwrap())).unwrap();
+                }
+            }
+            tree.audit().says(1, &[absent]);
+        }
+    }
+}
+
+#[test]
+fn what_the_command_line_names_may_be_a_link() {
+    let tree = Tree::new();
+    for (file, link) in [("trust.json", "t"), ("tree", "stick"), ("tree/blobs/sha256", "blobs")] {
+        symlink(tree.path(file), tree.path(link)).unwrap();
+    }
+    symlink(tree.path("tree/demo/x86_64/manifest.dsse.json"), tree.path("m")).unwrap();
+    tree.run(&["--trust", "t", "--tree", "stick", "--now", NOW]).says(0, &["GOOD: 2 releases, 8 files"]);
+    tree.run(&["--trust", "t", "m", "--blobs", "blobs", "--now", NOW]).says(0, &["GOOD: 1 release, 4 files"]);
+}
+
+#[test]
+fn a_document_that_is_a_pipe_is_refused_and_not_waited_for() {
+    let tree = Tree::new();
+    fs::remove_file(tree.path("tree/demo/x86_64/manifest.dsse.json")).unwrap();
+    fs::create_dir(tree.path("tree/trust")).unwrap();
+    for pipe in ["tree/demo/x86_64/manifest.dsse.json", "tree/trust/2.dsse.json"] {
+        assert!(Command::new("mkfifo").arg(tree.path(pipe)).status().unwrap().success());
+    }
+    let absent = "it is not there, or not a regular file (absent)\n";
+    let documents = ["rotation     tree/trust/2.dsse.json\n  REFUSED    ", "x86_64/manifest.dsse.json\n  REFUSED    "];
+    tree.audit().says(1, &documents.map(|document| format!("{document}{absent}")).each_ref().map(String::as_str));
 }
 
 #[test]

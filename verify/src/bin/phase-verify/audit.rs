@@ -1,6 +1,6 @@
 //! What is checked, in order: the trust file, the chain that leads on from it, each release, its files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use verify::rotation;
@@ -10,13 +10,13 @@ use verify::{
 
 use crate::blobs::Blobs;
 use crate::cli::Args;
-use crate::files::{self, FileError};
+use crate::files::{FileError, Place};
 use crate::report::{self, Facts, Problem, Release, Report, Signer, Step};
 
 /// Where a release and its proof stand.
-struct Place {
-    envelope: PathBuf,
-    proof: Option<PathBuf>,
+struct Source {
+    envelope: Place,
+    proof: Option<Place>,
     /// What its directory says that it is for.
     arch: Option<Arch>,
 }
@@ -28,22 +28,26 @@ struct Place {
 pub(crate) fn run(args: &Args) -> Result<Report, FileError> {
     let given = trust(&args.trust)?;
     for directory in args.tree.iter().chain(&args.blobs) {
-        files::names(directory)?; // one that is not there is a slip of the hand, and no empty mirror
+        Place::named(directory).names()?; // one that is not there is a slip of the hand, and no empty mirror
     }
     let (steps, trust) = follow(given.clone(), &chain(args)?)?;
     let now = now(args, given.built);
-    let places = match (&args.envelope, &args.tree) {
-        (Some(envelope), _) => vec![Place { envelope: envelope.clone(), proof: args.proof.clone(), arch: None }],
+    let tree = args.tree.as_deref().map(Place::named);
+    let sources = match (&args.envelope, &tree) {
+        (Some(envelope), _) => {
+            let proof = args.proof.as_deref().map(Place::named);
+            vec![Source { envelope: Place::named(envelope), proof, arch: None }]
+        }
         (None, Some(tree)) => releases_of(tree, &trust.channel),
         (None, None) => Vec::new(),
     };
-    let mut blobs = match (&args.blobs, &args.tree) {
-        (Some(directory), _) => Some(Blobs::new(directory)),
-        (None, tree) => tree.as_ref().map(|tree| Blobs::new(&tree.join("blobs/sha256"))),
+    let mut blobs = match (&args.blobs, &tree) {
+        (Some(directory), _) => Some(Blobs::new(Place::named(directory))),
+        (None, tree) => tree.as_ref().map(|tree| Blobs::new(tree.join("blobs/sha256"))),
     };
     let mut releases = Vec::new();
-    for place in &places {
-        releases.push(judge(place, &trust, now, args, blobs.as_mut())?);
+    for source in &sources {
+        releases.push(judge(source, &trust, now, args, blobs.as_mut())?);
     }
     let unnamed_blobs = blobs.filter(Blobs::is_there).map(|blobs| blobs.unnamed()).transpose()?;
     let good = !releases.is_empty()
@@ -68,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, FileError> {
 }
 
 fn trust(path: &Path) -> Result<verify::Trust, FileError> {
-    let bytes = files::read(path, LIMITS.trust_bytes)?;
+    let bytes = Place::named(path).read(LIMITS.trust_bytes)?;
     verify::Trust::parse(&bytes).map_err(|problem| FileError::Trust { path: path.to_owned(), problem })
 }
 
@@ -82,38 +86,45 @@ fn now(args: &Args, built: Timestamp) -> Now {
 }
 
 /// The trust files of the command line, or of the tree, in the order of their epochs.
-fn chain(args: &Args) -> Result<Vec<PathBuf>, FileError> {
-    let Some(directory) = args.tree.as_ref().map(|tree| tree.join("trust")) else { return Ok(args.chain.clone()) };
-    if !directory.is_dir() {
+fn chain(args: &Args) -> Result<Vec<Place>, FileError> {
+    let Some(directory) = args.tree.as_deref().map(|tree| Place::named(tree).join("trust")) else {
+        return Ok(args.chain.iter().map(|path| Place::named(path)).collect());
+    };
+    if !directory.is_there() {
         return Ok(Vec::new());
     }
     let epoch = |name: &String| name.strip_suffix(".dsse.json")?.parse::<u64>().ok();
-    let mut names = files::names(&directory)?;
+    let mut names = directory.names()?;
     names.retain(|name| epoch(name).is_some());
     names.sort_by_key(epoch);
-    Ok(names.iter().map(|name| directory.join(name)).filter(|path| files::is_regular(path)).collect())
+    Ok(names.iter().map(|name| directory.join(name)).collect())
 }
 
 /// Follows the chain as a machine does, and says of every file what became of it.
-fn follow(given: verify::Trust, chain: &[PathBuf]) -> Result<(Vec<Step>, verify::Trust), FileError> {
-    let (mut old, mut envelopes) = (Vec::new(), Vec::new());
-    for path in chain {
-        let bytes = files::read(path, LIMITS.envelope_bytes)?;
+fn follow(given: verify::Trust, chain: &[Place]) -> Result<(Vec<Step>, verify::Trust), FileError> {
+    let (mut old, mut absent, mut envelopes) = (Vec::new(), Vec::new(), Vec::new());
+    for place in chain {
+        if place.is_missing() {
+            absent.push(place);
+            continue;
+        }
+        let bytes = place.read(LIMITS.envelope_bytes)?;
         if says_that_it_is_old(&bytes, given.epoch) {
-            old.push(path);
+            old.push(place);
         } else {
-            envelopes.push((path, bytes));
+            envelopes.push((place, bytes));
         }
     }
     let followed = rotation::follow(given, envelopes.clone());
-    let step = |path: &PathBuf| {
-        let bytes = envelopes.iter().find(|(other, _)| *other == path).map(|(_, bytes)| bytes);
+    let step = |place: &Place| {
+        let bytes = envelopes.iter().find(|(other, _)| *other == place).map(|(_, bytes)| bytes);
         let epoch = followed.accepted.iter().find(|(_, envelope)| Some(envelope) == bytes).map(|(epoch, _)| *epoch);
-        let refusal = followed.refused.iter().find(|(other, _)| *other == path).map(|(_, refusal)| refusal);
+        let refusal = followed.refused.iter().find(|(other, _)| *other == place).map(|(_, refusal)| refusal);
         let problem = refusal.filter(|_| epoch.is_none());
         let problem =
             problem.map(|refusal| Problem { advice: Some(refusal.advice()), ..Problem::new(refusal.kind(), refusal) });
-        Step { path: shown(path), epoch, problem, old: old.contains(&path) }
+        let problem = problem.or_else(|| absent.contains(&place).then(Problem::absent));
+        Step { path: shown(&place.path()), epoch, problem, old: old.contains(&place) }
     };
     Ok((chain.iter().map(step).collect(), followed.trust))
 }
@@ -127,33 +138,33 @@ fn says_that_it_is_old(envelope: &[u8], epoch: u64) -> bool {
 }
 
 /// The releases of a tree that a machine of this channel may come to: every `<channel>/<arch>` that is there.
-fn releases_of(tree: &Path, channel: &Channel) -> Vec<Place> {
-    let place = |arch: Arch| {
+fn releases_of(tree: &Place, channel: &Channel) -> Vec<Source> {
+    let source = |arch: Arch| {
         let directory = tree.join(channel.as_str()).join(arch.as_str());
         let proof = directory.join("manifest.sigsum-proof");
-        let proof = files::is_regular(&proof).then_some(proof);
-        directory.is_dir().then(|| Place { envelope: directory.join("manifest.dsse.json"), proof, arch: Some(arch) })
+        let proof = proof.regular().map(|_| proof);
+        directory.is_there().then(|| Source { envelope: directory.join("manifest.dsse.json"), proof, arch: Some(arch) })
     };
-    [Arch::X86_64, Arch::Aarch64].into_iter().filter_map(place).collect()
+    [Arch::X86_64, Arch::Aarch64].into_iter().filter_map(source).collect()
 }
 
 /// Judges one release, and its files if it is accepted: nothing else says which files they are.
 fn judge(
-    place: &Place,
+    source: &Source,
     trust: &verify::Trust,
     now: Now,
     args: &Args,
     blobs: Option<&mut Blobs>,
 ) -> Result<Release, FileError> {
     let mut release =
-        Release { path: shown(&place.envelope), facts: None, problem: None, warnings: Vec::new(), blobs: None };
-    if place.arch.is_some() && !files::is_regular(&place.envelope) {
-        release.problem = Some(Problem::new("absent", &"it is not there, or not a regular file"));
+        Release { path: shown(&source.envelope.path()), facts: None, problem: None, warnings: Vec::new(), blobs: None };
+    if source.envelope.is_missing() {
+        release.problem = Some(Problem::absent());
         return Ok(release);
     }
-    let proof = place.proof.as_deref().map(|path| files::read(path, LIMITS.proof_bytes)).transpose()?;
-    let candidate = Candidate { envelope: files::read(&place.envelope, LIMITS.envelope_bytes)?, proof };
-    let arch = args.arch.or(place.arch).unwrap_or_else(|| meant(&candidate));
+    let proof = source.proof.as_ref().map(|proof| proof.read(LIMITS.proof_bytes)).transpose()?;
+    let candidate = Candidate { envelope: source.envelope.read(LIMITS.envelope_bytes)?, proof };
+    let arch = args.arch.or(source.arch).unwrap_or_else(|| meant(&candidate));
     let floors = Floors { version: args.floor_version, ..Floors::default() };
     match verified::manifest(&candidate, &Rules { trust, arch, now, floors }) {
         Ok(manifest) => {

@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 use verify::{Artifact, ArtifactError, LIMITS, Manifest, PieceList, Sha256Digest, Signed, Verified};
 
-use crate::files::{self, FileError};
+use crate::files::{FileError, Place};
 use crate::report::{Blob, Problem};
 
 /// Bytes in memory at once.
@@ -16,7 +15,7 @@ const BUFFER: usize = 256 << 10;
 
 /// A directory of blobs, and what is known about them. One blob may be of several releases.
 pub(crate) struct Blobs {
-    directory: PathBuf,
+    directory: Place,
     checked: Vec<(Artifact, Option<Problem>)>,
 }
 
@@ -54,8 +53,8 @@ impl BlobError {
 
 impl Blobs {
     /// Blobs that stand in `directory` under their SHA-256.
-    pub(crate) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), checked: Vec::new() }
+    pub(crate) fn new(directory: Place) -> Self {
+        Self { directory, checked: Vec::new() }
     }
 
     /// Checks every file that the release names, the lists of pieces included.
@@ -65,12 +64,12 @@ impl Blobs {
 
     /// Whether there is such a directory; a tree without releases may have none.
     pub(crate) fn is_there(&self) -> bool {
-        self.directory.is_dir()
+        self.directory.is_directory()
     }
 
     /// The names in the directory that no manifest that was checked has named.
     pub(crate) fn unnamed(&self) -> Result<Vec<String>, FileError> {
-        let mut unnamed = files::names(&self.directory)?;
+        let mut unnamed = self.directory.names()?;
         let named = |name: &String| {
             name.parse::<Sha256Digest>()
                 .is_ok_and(|digest| self.checked.iter().any(|(artifact, _)| artifact.sha256 == digest))
@@ -92,29 +91,28 @@ impl Blobs {
         Blob { name: artifact.name.clone(), size: artifact.size, sha256: artifact.sha256, problem }
     }
 
-    fn path(&self, digest: Sha256Digest) -> PathBuf {
-        self.directory.join(digest.to_string())
+    fn place(&self, artifact: &Artifact) -> Place {
+        self.directory.join(&artifact.sha256.to_string())
     }
 
     /// The file of a blob, if it is one and has the signed size.
     fn open(&self, artifact: &Artifact) -> Result<File, BlobError> {
-        let path = self.path(artifact.sha256);
-        if !files::is_regular(&path) {
-            return Err(BlobError::Absent);
-        }
-        let failed = |source| FileError::Read { path: path.clone(), source };
-        let file = File::open(&path).map_err(failed)?;
-        let (seen, wanted) = (file.metadata().map_err(failed)?.len(), artifact.size);
+        let place = self.place(artifact);
+        let file = place.regular().ok_or(BlobError::Absent)?;
+        let seen = file.metadata().map_err(|source| FileError::Read { path: place.path(), source })?.len();
+        let wanted = artifact.size;
         if seen == wanted { Ok(file) } else { Err(BlobError::Size { seen, wanted }) }
     }
 
     fn hash(&self, artifact: &Signed<Artifact>) -> Result<(), BlobError> {
         let mut file = self.open(artifact)?;
         let list = PieceList::load(artifact, |blob| {
-            self.open(blob)?;
-            Ok::<_, BlobError>(files::read(&self.path(blob.sha256), LIMITS.pieces * 32)?)
+            let mut list = Vec::new();
+            let read = self.open(blob)?.take(LIMITS.pieces as u64 * 32 + 1).read_to_end(&mut list);
+            read.map_err(|source| FileError::Read { path: self.place(blob).path(), source })?;
+            Ok::<_, BlobError>(list)
         })?;
-        let failed = |source| FileError::Read { path: self.path(artifact.sha256), source };
+        let failed = |source| FileError::Read { path: self.place(artifact).path(), source };
         let bar = bar(artifact);
         let (mut whole, mut buffer) = (Sha256::new(), vec![0; BUFFER]);
         let mut bad: Vec<(usize, Sha256Digest)> = Vec::new();

@@ -111,6 +111,11 @@ impl Problem {
     pub(crate) fn new(kind: &'static str, message: &impl ToString) -> Self {
         Self { kind, message: message.to_string(), advice: None }
     }
+
+    /// Of a document that a tree should have.
+    pub(crate) fn absent() -> Self {
+        Self::new("absent", &"it is not there, or not a regular file")
+    }
 }
 
 impl Report {

@@ -39,7 +39,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             writeln!(out, "result       GOOD: {}, {}", count(releases, "release"), count(good.len(), "file"))
         }
         (false, 0) => writeln!(out, "result       REFUSED: no release of channel {} was found", trust.channel),
-        (false, _) => writeln!(out, "result       REFUSED: {}, {}", count(refused, "document"), count(bad.len(), "file")),
+        (false, _) => {
+            writeln!(out, "result       REFUSED: {}, {}", count(refused, "document"), count(bad.len(), "file"))
+        }
     }
 }
 
