@@ -102,6 +102,17 @@ fn the_chain_of_a_tree_is_followed() {
 }
 
 #[test]
+fn a_trust_file_counts_under_the_one_name_that_machines_ask_for() {
+    let tree = Tree::new();
+    let rotation = envelope(TRUST_TYPE, second().to_string().as_bytes(), &[9]);
+    for name in ["+2", "002", "2 ", "0x2"] {
+        tree.write(&format!("trust/{name}.dsse.json"), &rotation);
+    }
+    let report = tree.report();
+    assert_eq!((&report["chain"], &report["trust"]["epoch"]), (&json!([]), &json!(1)));
+}
+
+#[test]
 fn a_chain_that_does_not_hold_is_refused() {
     let tree = Tree::new();
     tree.rotate(&second(), &[1]);

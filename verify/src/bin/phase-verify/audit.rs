@@ -93,7 +93,11 @@ fn chain(args: &Args) -> Result<Vec<Place>, FileError> {
     if !directory.is_there() {
         return Ok(Vec::new());
     }
-    let epoch = |name: &String| name.strip_suffix(".dsse.json")?.parse::<u64>().ok();
+    let epoch = |name: &String| {
+        let epoch = name.strip_suffix(".dsse.json")?.parse::<u64>().ok()?;
+        // `+2` and `002` are 2 as well, but no machine asks for them.
+        (*name == format!("{epoch}.dsse.json")).then_some(epoch)
+    };
     let mut names = directory.names()?;
     names.retain(|name| epoch(name).is_some());
     names.sort_by_key(epoch);
