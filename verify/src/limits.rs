@@ -11,6 +11,9 @@ pub struct Limits {
     pub trust_bytes: usize,
     /// Bytes of a state; also the size of the TPM's NV index that may hold it.
     pub state_bytes: usize,
+    /// Epochs that a state may be ahead of the trust file in force: more than any owner makes trust files, since a state
+    /// beyond it is damaged rather than a sign that one is withheld.
+    pub epochs_ahead: u64,
     /// Bytes of the Sigsum policy in a trust file.
     pub sigsum_policy_bytes: usize,
     /// Keys whose submissions to a log count.
@@ -66,6 +69,7 @@ pub const LIMITS: Limits = Limits {
     manifest_bytes: 64 << 10,
     trust_bytes: 64 << 10,
     state_bytes: 512,
+    epochs_ahead: 1000,
     sigsum_policy_bytes: 8 << 10,
     submitters: 16,
     proof_bytes: 16 << 10,

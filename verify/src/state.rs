@@ -3,7 +3,7 @@
 //! Nothing signs a state: who can write it can also remove it. So it may only ever demand more of a release, and what it
 //! demands must not outlive the trust of the keys that raised it, or one release signed with a stolen key, of version
 //! 2^53-1 or issued in 2099, would lock a fleet out for good. A trust file's `floor_epoch` is the way back, and it holds
-//! in both places where it has to: in [`State::floors`], when a release is judged, and in [`State::acknowledge`], when
+//! in both places where it has to: in [`decide`], when a release is judged, and in [`State::acknowledge`], when
 //! the next state is made.
 
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub struct State {
     pub issued: Timestamp,
 }
 
-/// Why bytes are no state.
+/// Why bytes are no state, or one that was never acknowledged: it is damaged, and the trust file's policy decides.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// Not what docs/formats.md says.
@@ -41,6 +41,24 @@ pub enum StateError {
         seen: usize,
         /// Those of ours.
         wanted: usize,
+    },
+    /// A time that no acknowledged release can have had.
+    #[error("it says that a release was issued at {issued}, wanted {latest} or earlier")]
+    Distant {
+        /// The state's.
+        issued: Timestamp,
+        /// The latest that is possible.
+        latest: Timestamp,
+    },
+    /// An epoch that no trust file of this channel can have.
+    #[error("it is of epoch {seen}, wanted at most {limit} more than {in_force}, which is in force")]
+    Leap {
+        /// The state's.
+        seen: u64,
+        /// That of the trust file in force.
+        in_force: u64,
+        /// How far apart they may be.
+        limit: u64,
     },
 }
 
@@ -55,7 +73,7 @@ pub struct Floors {
     pub issued: Option<Timestamp>,
 }
 
-/// Why a state that can be read demands nothing.
+/// Why a sound state demands nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {
     /// The machine booted something else before.
@@ -73,16 +91,6 @@ pub enum Ignored {
         epoch: u64,
         /// The trust file's.
         floor_epoch: u64,
-    },
-    /// No release that is accepted has this time, so nothing that was acknowledged has.
-    #[error(
-        "it says that a release was issued at {issued}, more than 15 years after the trust file was made ({built})"
-    )]
-    Distant {
-        /// The state's.
-        issued: Timestamp,
-        /// The trust file's.
-        built: Timestamp,
     },
 }
 
@@ -126,34 +134,51 @@ impl State {
     /// The state after `release` has said that it is healthy: the higher of both in each field.
     ///
     /// `floor_epoch` is that of the trust file under which `release` was booted. What `previous` holds from before it was
-    /// taken back, so it is dropped here as well: kept, it would come back into force under the new epoch.
+    /// taken back, so it is dropped here as well: kept, it would come back into force under the new epoch. So is all that
+    /// [`decide`] takes for damaged: kept, it would be so at every boot from now on.
     #[must_use]
     pub fn acknowledge(previous: Option<&Self>, release: &Self, floor_epoch: u64) -> Self {
-        match previous {
-            Some(previous) if previous.channel == release.channel && previous.epoch >= floor_epoch => Self {
+        let counts = |previous: &&Self| {
+            previous.channel == release.channel
+                && previous.epoch >= floor_epoch
+                && previous.sound(release.epoch, release.issued, 1).is_ok()
+        };
+        previous.filter(counts).map_or_else(
+            || release.clone(),
+            |previous| Self {
                 channel: release.channel.clone(),
                 epoch: previous.epoch.max(release.epoch),
                 version: previous.version.max(release.version),
                 issued: previous.issued.max(release.issued),
             },
-            _ => release.clone(),
-        }
+        )
     }
 
-    /// What this memory demands of releases under `trust`.
-    pub fn floors(&self, trust: &Trust) -> Result<Floors, Ignored> {
+    /// Why a sound state demands nothing of releases under `trust`.
+    fn ignored(&self, trust: &Trust) -> Option<Ignored> {
         if self.channel != trust.channel {
-            return Err(Ignored::Channel { seen: self.channel.clone(), wanted: trust.channel.clone() });
+            return Some(Ignored::Channel { seen: self.channel.clone(), wanted: trust.channel.clone() });
         }
-        if self.epoch < trust.floor_epoch {
-            return Err(Ignored::TakenBack { epoch: self.epoch, floor_epoch: trust.floor_epoch });
+        (self.epoch < trust.floor_epoch)
+            .then_some(Ignored::TakenBack { epoch: self.epoch, floor_epoch: trust.floor_epoch })
+    }
+
+    /// Whether acknowledgements can have left this where the trust file of epoch `in_force` is in force: none that is so
+    /// far ahead, and nothing issued more than `spans` times 15 years after `since`.
+    ///
+    /// A release is accepted up to 15 years (one span) after its trust file was made. So 15 years after a release's `issued`
+    /// are never more than 30 after `built`, and an acknowledgement drops, by the one, all that a boot calls damaged, by
+    /// the other, although it does not know `built`.
+    fn sound(&self, in_force: u64, since: Timestamp, spans: u64) -> Result<(), StateError> {
+        if self.epoch > in_force.saturating_add(LIMITS.epochs_ahead) {
+            return Err(StateError::Leap { seen: self.epoch, in_force, limit: LIMITS.epochs_ahead });
         }
-        // A state that is ahead of the trust file may know of a later one; that it is ahead is what has to be noticed.
-        let ahead = self.epoch > trust.epoch;
-        if !ahead && self.issued.unix() > trust.built.unix().saturating_add(LIMITS.clock_seconds) {
-            return Err(Ignored::Distant { issued: self.issued, built: trust.built });
+        // A state that is ahead knows of a later trust file, and so of later times; that it is ahead has to be noticed.
+        let latest = Timestamp::from_unix(since.unix().saturating_add(spans * LIMITS.clock_seconds));
+        if self.epoch <= in_force && self.issued > latest {
+            return Err(StateError::Distant { issued: self.issued, latest });
         }
-        Ok(Floors { version: self.version, epoch: self.epoch, issued: Some(self.issued) })
+        Ok(())
     }
 }
 
@@ -169,28 +194,33 @@ pub struct Decision<E> {
 /// What should be said about the memory.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Remark<E> {
-    /// It could not be read, which the policy only warns about.
-    #[error("what this machine remembers cannot be read, so any release that is not expired is new enough: {0}")]
+    /// It could not be read or is damaged, which the policy only warns about.
+    #[error("what this machine remembers cannot be used, so any release that is not expired is new enough: {0}")]
     Unreadable(E),
-    /// It was read, and demands nothing.
+    /// It is sound, and demands nothing.
     #[error("what this machine remembers is not used: {0}")]
     Ignored(Ignored),
 }
 
-/// What follows from reading the memory: floors, or the error itself if it could not be read and the policy refuses to
-/// boot without it. No state in a store that is there is a machine that never acknowledged a release.
-pub fn decide<E>(read: Result<Option<State>, E>, trust: &Trust) -> Result<Decision<E>, E> {
-    let floors = Floors::default();
-    match read {
-        Ok(None) => Ok(Decision { floors, remark: None }),
-        Ok(Some(state)) => Ok(match state.floors(trust) {
-            Ok(floors) => Decision { floors, remark: None },
-            Err(ignored) => Decision { floors, remark: Some(Remark::Ignored(ignored)) },
-        }),
-        Err(error) => match trust.policy.state {
-            Reaction::Refuse => Err(error),
-            Reaction::Warn => Ok(Decision { floors, remark: Some(Remark::Unreadable(error)) }),
+/// What follows from reading the memory: floors, or the error itself if it cannot be read or is damaged and the policy
+/// refuses to boot without it. No state in a store that is there is a machine that never acknowledged a release.
+pub fn decide<E: From<StateError>>(read: Result<Option<State>, E>, trust: &Trust) -> Result<Decision<E>, E> {
+    let without = |remark| Decision { floors: Floors::default(), remark };
+    let error = match read {
+        Ok(None) => return Ok(without(None)),
+        Ok(Some(state)) => match (state.ignored(trust), state.sound(trust.epoch, trust.built, 2)) {
+            (Some(ignored), _) => return Ok(without(Some(Remark::Ignored(ignored)))),
+            (None, Ok(())) => {
+                let State { version, epoch, issued, .. } = state;
+                return Ok(Decision { floors: Floors { version, epoch, issued: Some(issued) }, remark: None });
+            }
+            (None, Err(damage)) => damage.into(),
         },
+        Err(error) => error,
+    };
+    match trust.policy.state {
+        Reaction::Refuse => Err(error),
+        Reaction::Warn => Ok(without(Some(Remark::Unreadable(error)))),
     }
 }
 

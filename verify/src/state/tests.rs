@@ -13,6 +13,22 @@ fn at(epoch: u64, version: u64, issued: &str) -> State {
     State { epoch, version, issued: issued.parse().unwrap(), ..state() }
 }
 
+/// What follows where the policy is to warn: the floors, and what is said if there are none.
+fn warned(state: State, trust: &Trust) -> Result<Floors, String> {
+    let Decision { floors, remark } = decide::<StateError>(Ok(Some(state)), trust).unwrap();
+    remark.map_or(Ok(floors), |remark| {
+        assert_eq!(floors, Floors::default());
+        Err(remark.to_string())
+    })
+}
+
+/// The error where the policy is to refuse.
+fn refused(state: State, trust: &Trust) -> String {
+    let mut trust = trust.clone();
+    trust.policy.state = Reaction::Refuse;
+    decide::<StateError>(Ok(Some(state)), &trust).unwrap_err().to_string()
+}
+
 #[test]
 fn the_documented_state_is_read_and_written_byte_for_byte() {
     assert_eq!(state().to_json().unwrap(), STATE);
@@ -72,14 +88,14 @@ fn the_longest_state_fits() {
 #[test]
 fn a_memory_demands_what_was_acknowledged() {
     let floors = Floors { version: 7, epoch: 1, issued: Some("2026-11-20T12:00:00Z".parse().unwrap()) };
-    assert_eq!(state().floors(&trust()), Ok(floors));
+    assert_eq!(warned(state(), &trust()), Ok(floors));
 }
 
 #[test]
 fn a_memory_of_another_channel_demands_nothing() {
     let other = State { channel: "other".parse().unwrap(), ..state() };
-    let ignored = other.floors(&trust()).unwrap_err().to_string();
-    assert_eq!(ignored, "it is of channel other, and this is demo");
+    let ignored = warned(other, &trust()).unwrap_err();
+    assert_eq!(ignored, "what this machine remembers is not used: it is of channel other, and this is demo");
 }
 
 #[test]
@@ -87,22 +103,70 @@ fn what_was_taken_back_demands_nothing() {
     let mut trust = trust();
     (trust.epoch, trust.floor_epoch) = (3, 2);
     let poisoned = at(1, LIMITS.integer, "2041-01-01T00:00:00Z");
-    let ignored = poisoned.floors(&trust).unwrap_err().to_string();
-    assert_eq!(ignored, "it is of epoch 1, and the trust file counts only what was acknowledged since epoch 2");
+    let ignored = warned(poisoned, &trust).unwrap_err();
+    let wanted = "it is of epoch 1, and the trust file counts only what was acknowledged since epoch 2";
+    assert_eq!(ignored, format!("what this machine remembers is not used: {wanted}"));
     // What was acknowledged since then counts.
-    assert_eq!(at(2, 8, "2026-11-20T12:00:00Z").floors(&trust).unwrap().version, 8);
+    assert_eq!(warned(at(2, 8, "2026-11-20T12:00:00Z"), &trust).unwrap().version, 8);
+}
+
+/// The trust file's time and so many seconds more.
+fn after_built(seconds: u64) -> Timestamp {
+    Timestamp::from_unix(trust().built.unix() + seconds)
 }
 
 #[test]
-fn a_time_that_no_accepted_release_has_is_no_floor() {
-    let distant = at(1, 7, "9999-12-31T23:59:59Z").floors(&trust()).unwrap_err().to_string();
-    let wanted = "it says that a release was issued at 9999-12-31T23:59:59Z, more than 15 years after the trust file was \
-                  made (2026-11-20T12:00:00Z)";
-    assert_eq!(distant, wanted);
-    let last = Timestamp::from_unix(trust().built.unix() + LIMITS.clock_seconds);
-    assert_eq!(State { issued: last, ..state() }.floors(&trust()).unwrap().issued, Some(last));
+fn a_time_that_no_accepted_release_has_is_damage() {
+    let latest = after_built(2 * LIMITS.clock_seconds);
+    assert_eq!(warned(State { issued: latest, ..state() }, &trust()).unwrap().issued, Some(latest));
+    let distant = at(1, 7, "9999-12-31T23:59:59Z");
+    let wanted = "it says that a release was issued at 9999-12-31T23:59:59Z, wanted 2056-11-12T12:00:00Z or earlier";
+    assert_eq!(refused(distant.clone(), &trust()), wanted);
+    let remark = "what this machine remembers cannot be used, so any release that is not expired is new enough";
+    assert_eq!(warned(distant.clone(), &trust()), Err(format!("{remark}: {wanted}")));
     // But a state that knows of a newer trust file stays a floor for the epoch, whatever its time is.
-    assert_eq!(at(2, 7, "9999-12-31T23:59:59Z").floors(&trust()).unwrap().epoch, 2);
+    assert_eq!(warned(State { epoch: 2, ..distant.clone() }, &trust()).unwrap().epoch, 2);
+    // The owner's way back does not depend on the policy.
+    let mut trust = trust();
+    (trust.epoch, trust.floor_epoch, trust.policy.state) = (2, 2, Reaction::Refuse);
+    assert!(warned(distant, &trust).unwrap_err().contains("is not used: it is of epoch 1"));
+}
+
+#[test]
+fn an_epoch_that_no_trust_file_has_is_damage() {
+    let ahead = |epochs| State { epoch: 1 + epochs, ..state() };
+    assert_eq!(warned(ahead(LIMITS.epochs_ahead), &trust()).unwrap().epoch, 1001);
+    for epochs in [LIMITS.epochs_ahead + 1, LIMITS.integer - 1] {
+        let wanted = format!("it is of epoch {}, wanted at most 1000 more than 1, which is in force", epochs + 1);
+        assert_eq!(refused(ahead(epochs), &trust()), wanted);
+        assert!(warned(ahead(epochs), &trust()).unwrap_err().ends_with(&wanted));
+    }
+}
+
+/// Kept, it would be damaged at every boot, and the machine without a floor for good.
+#[test]
+fn an_acknowledgement_keeps_nothing_of_what_a_boot_calls_damaged() {
+    // The latest release that is accepted under the trust file: nothing damaged may pass beside it.
+    let release = State { version: 9, issued: after_built(LIMITS.clock_seconds), ..state() };
+    for damaged in [
+        State { issued: after_built(2 * LIMITS.clock_seconds + 1), ..state() },
+        State { issued: Timestamp::MAX, version: LIMITS.integer, ..state() },
+        State { epoch: release.epoch + LIMITS.epochs_ahead + 1, ..state() },
+        State { epoch: LIMITS.integer, version: LIMITS.integer, issued: Timestamp::MAX, ..state() },
+    ] {
+        assert!(warned(damaged.clone(), &trust()).is_err(), "{damaged:?}");
+        assert_eq!(State::acknowledge(Some(&damaged), &release, 0), release, "{damaged:?}");
+    }
+}
+
+/// A store that was away when the machine booted is there when the release, an old one, acknowledges itself.
+#[test]
+fn an_acknowledgement_keeps_whatever_a_machine_can_have_acknowledged() {
+    let release = state();
+    let latest = State { version: 9, issued: after_built(LIMITS.clock_seconds), ..state() };
+    assert_eq!(State::acknowledge(Some(&latest), &release, 0), latest);
+    let rotated = State { epoch: 1 + LIMITS.epochs_ahead, version: 9, ..state() };
+    assert_eq!(State::acknowledge(Some(&rotated), &release, 0), rotated);
 }
 
 #[test]
@@ -129,16 +193,18 @@ fn an_acknowledgement_does_not_carry_over_what_was_taken_back() {
 fn without_its_memory_a_machine_does_what_the_policy_says() {
     let mut trust = trust();
     let none = Floors::default();
+    let torn = || StateError::NvSize { seen: 511, wanted: 512 };
     trust.policy.state = Reaction::Refuse;
-    assert_eq!(decide(Err("torn"), &trust), Err("torn"));
+    assert_eq!(decide(Err(torn()), &trust), Err(torn()));
     // A machine that never acknowledged anything has to boot once.
-    assert_eq!(decide::<&str>(Ok(None), &trust), Ok(Decision { floors: none, remark: None }));
-    assert_eq!(decide::<&str>(Ok(Some(state())), &trust).unwrap().floors.version, 7);
+    assert_eq!(decide::<StateError>(Ok(None), &trust), Ok(Decision { floors: none, remark: None }));
+    assert_eq!(decide::<StateError>(Ok(Some(state())), &trust).unwrap().floors.version, 7);
 
     trust.policy.state = Reaction::Warn;
-    let Decision { floors, remark } = decide(Err("torn"), &trust).unwrap();
+    let Decision { floors, remark } = decide(Err(torn()), &trust).unwrap();
     assert_eq!(floors, none);
-    let wanted = "what this machine remembers cannot be read, so any release that is not expired is new enough: torn";
+    let wanted = "what this machine remembers cannot be used, so any release that is not expired is new enough: the NV \
+                  index has 511 bytes, wanted 512";
     assert_eq!(remark.unwrap().to_string(), wanted);
 }
 
@@ -159,13 +225,10 @@ fn what_is_not_used_is_said() {
 fn the_machine_s_time_ends_15_years_after_its_trust_file() {
     let mut trust = trust();
     let latest = trust.built.unix() + LIMITS.clock_seconds;
-    for issued in [latest, latest + 1, Timestamp::MAX.unix()] {
-        let state = State { issued: Timestamp::from_unix(issued), ..state() };
-        let floors = decide::<StateError>(Ok(Some(state)), &trust).unwrap().floors;
-        assert!(Now::decide(None, trust.built, floors.issued).time.unix() <= latest);
-    }
+    let state = State { issued: Timestamp::from_unix(latest), ..state() };
+    let floors = decide::<StateError>(Ok(Some(state.clone())), &trust).unwrap().floors;
+    assert_eq!(Now::decide(None, trust.built, floors.issued).time.unix(), latest);
     (trust.epoch, trust.floor_epoch) = (2, 2);
-    let poisoned = State { issued: Timestamp::from_unix(latest), ..state() };
-    let floors = decide::<StateError>(Ok(Some(poisoned)), &trust).unwrap().floors;
+    let floors = decide::<StateError>(Ok(Some(state)), &trust).unwrap().floors;
     assert_eq!(Now::decide(None, trust.built, floors.issued).time, trust.built);
 }

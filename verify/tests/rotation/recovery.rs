@@ -169,16 +169,21 @@ fn an_older_image_catches_up_before_it_boots_anything() {
     assert_eq!(machine.boot(&served_rotations(), &[release(8, &[12, 13])]).unwrap().version, 8);
 }
 
-/// Who can write the state can lock the machine out until it is removed, as with any disk; the time that it holds is bounded
-/// all the same.
+/// Who can write the state can lock the machine out, as with any disk, but not beyond what an owner can exceed; and what
+/// nobody can have acknowledged is gone with the next acknowledgement.
 #[test]
 fn a_state_that_an_intruder_wrote_fails_closed_or_counts_for_nothing() {
     let forged = |epoch, issued: &str| {
         Some(State { channel: "demo".parse().unwrap(), epoch, version: 0, issued: issued.parse().unwrap() })
     };
     let honest = [release(7, &[STOLEN])];
-    let mut machine = Machine { state: forged(HIGHEST, "2026-12-01T00:00:00Z"), ..Machine::new() };
-    assert_eq!(kinds(machine.boot(&served_rotations(), &honest).unwrap_err()), ["withheld"]);
-    let mut machine = Machine { state: forged(1, "9999-12-31T23:59:59Z"), ..Machine::new() };
-    assert_eq!(machine.boot(&[], &honest).unwrap().version, 7);
+    let mut machine = Machine { state: forged(1001, "2026-12-01T00:00:00Z"), ..Machine::new() };
+    assert_eq!(kinds(machine.boot(&[], &honest).unwrap_err()), ["withheld"]);
+    for state in [forged(HIGHEST, "2026-12-01T00:00:00Z"), forged(1, "9999-12-31T23:59:59Z")] {
+        let mut machine = Machine { state, ..Machine::new() };
+        let running = machine.boot(&[], &honest).unwrap();
+        machine.acknowledge(&running);
+        assert_eq!(kinds(machine.boot(&[], &[release(6, &[STOLEN])]).unwrap_err()), ["rollback"]);
+        assert_eq!(machine.boot(&[], &honest).unwrap().version, 7);
+    }
 }
