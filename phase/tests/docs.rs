@@ -108,3 +108,33 @@ fn commands_have_the_options_that_the_documents_use() {
     }
     assert!(checked > 20, "only {checked} options were checked");
 }
+
+/// What stands in backticks and is a path of the checkout: it has a slash, and begins with one of its folders.
+fn paths(text: &str) -> Vec<&str> {
+    let folders: Vec<_> = fs::read_dir(checkout()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let is_path = |word: &&str| {
+        let (folder, rest) = word.split_once('/').unwrap_or_default();
+        !rest.is_empty() && !word.contains(char::is_whitespace) && folders.iter().any(|name| name == folder)
+    };
+    text.split('`').skip(1).step_by(2).filter(is_path).collect()
+}
+
+#[test]
+fn the_tests_that_the_threat_model_names_are_there() {
+    let text = fs::read_to_string(checkout().join("docs/threat-model.md")).unwrap();
+    let named = paths(&text);
+    for path in &named {
+        let is_there = checkout().join(path);
+        // Git knows no empty folders: one is what was left when its files moved away.
+        let is_there = is_there.is_file() || fs::read_dir(is_there).is_ok_and(|mut entries| entries.next().is_some());
+        assert!(is_there, "docs/threat-model.md names {path}, which is not there");
+    }
+    assert!(named.len() > 30, "only {} paths were found", named.len());
+    // An attack that nobody tries is a claim.
+    let attacks =
+        text.lines().skip_while(|line| !line.starts_with("## Attackers")).filter(|line| line.starts_with("| "));
+    for row in attacks.filter(|row| !row.starts_with("| attack ")) {
+        let tried = !paths(row).is_empty() || row.ends_with("| by design |");
+        assert!(tried, "docs/threat-model.md says that this holds, and names no test: {row}");
+    }
+}
