@@ -69,8 +69,8 @@ impl StageOne<'_> {
         };
         let believed = self.believe(memory, &places.found, access)?;
         self.prove(&believed, &mut places);
-        let chosen = self.newest(&believed, &mut places, mode)?;
-        self.enter(&config, &chosen, &drivers)
+        let releases = self.newest(&believed, &mut places, mode)?;
+        self.enter_first(&config, releases, &drivers)
     }
 
     fn configuration(&self) -> Result<Config, BootError> {
@@ -96,8 +96,14 @@ impl StageOne<'_> {
         Ok(self.timeline.stage("mode", choose, |mode| field("mode", mode))?)
     }
 
-    /// Verifies all that was found; the newest verified release wins, whatever any source says of itself.
-    fn newest<'a>(&self, believed: &'a Believed, places: &'a mut Places, mode: Mode) -> Result<Chosen<'a>, BootError> {
+    /// Verifies all that was found; the newest verified release wins, whatever any source says of itself. The others
+    /// follow it, each above every floor: whoever serves an envelope and keeps its blobs back delays a boot, and no more.
+    fn newest<'a>(
+        &self,
+        believed: &'a Believed,
+        places: &'a mut Places,
+        mode: Mode,
+    ) -> Result<Vec<Chosen<'a>>, BootError> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
         let now = Now::decide(clock, believed.trust.built, believed.floors.issued);
         if !now.trusted {
@@ -123,21 +129,49 @@ impl StageOne<'_> {
             ]
         })?;
         self.introduce(&newest);
-        let same = newest.others.iter().filter(|(_, other)| other.digest() == newest.release.digest());
-        let holders: Vec<&String> = std::iter::once(&newest.source).chain(same.map(|(source, _)| source)).collect();
-        let sources = holders
-            .iter()
-            .filter_map(|holder| places.sources.iter().find(|source| source.name() == holder.as_str()))
-            .collect();
-        Ok(Chosen {
-            release: newest.release,
-            sources,
-            trust: &believed.trust,
-            now,
-            mode,
-            access: Access::of(mode),
-            connection: places.connection.as_ref(),
-        })
+        let mut chosen: Vec<Chosen<'a>> = Vec::new();
+        for (holder, release) in std::iter::once((newest.source, newest.release)).chain(newest.others) {
+            let holder = places.sources.iter().find(|source| source.name() == holder);
+            match chosen.iter_mut().find(|chosen| chosen.release.digest() == release.digest()) {
+                Some(same) => same.sources.extend(holder),
+                None => chosen.push(Chosen {
+                    release,
+                    sources: holder.into_iter().collect(),
+                    trust: &believed.trust,
+                    now,
+                    mode,
+                    access: Access::of(mode),
+                    connection: places.connection.as_ref(),
+                }),
+            }
+        }
+        // A blob is named by its digest: whoever has another release may have it as well. They are asked last.
+        for chosen in &mut chosen {
+            let rest = places.sources.iter().filter(|place| chosen.sources.iter().all(|s| s.name() != place.name()));
+            let rest: Vec<_> = rest.collect();
+            chosen.sources.extend(rest);
+        }
+        Ok(chosen)
+    }
+
+    /// Enters the first release whose bytes can be had.
+    fn enter_first(
+        &self,
+        config: &Config,
+        releases: Vec<Chosen<'_>>,
+        drivers: &modules::Drivers,
+    ) -> Result<Outcome, BootError> {
+        let mut releases = releases.into_iter().peekable();
+        while let Some(chosen) = releases.next() {
+            match (self.enter(config, &chosen, drivers), releases.peek()) {
+                (Err(BootError::Download(error)), Some(next)) => self.console.warn(format_args!(
+                    "release {} cannot be had ({error}); release {} was verified as well and is tried next",
+                    chosen.release.version, next.release.version
+                )),
+                (outcome, _) => return outcome,
+            }
+        }
+        Err(BootError::NotFound("no release".to_owned(), "not-found"))
     }
 
     /// Says what was chosen, and what is odd about what was found.

@@ -21,7 +21,9 @@ use crate::timeline::Kind;
 
 /// How often one source may go on after the connection was cut, as long as more bytes came each time.
 const RESUMES: u32 = 5;
-/// A source that is slower than this on average (bytes per second) is given up.
+/// A source that is slower than this on average (bytes per second) is given up if there is another to ask.
+const SLOW: u64 = 256 << 10;
+/// The last one is given up if it is slower than this.
 const SLOWEST: u64 = 16 << 10;
 /// What every transfer has beside the time that its size allows.
 const GRACE: Duration = Duration::from_mins(1);
@@ -173,9 +175,11 @@ fn receive<'m>(
     })?;
     let mut destination = Destination::new(&list, memory)?;
     let mut tries = Vec::new();
-    for source in carrier.sources {
+    for (number, source) in carrier.sources.iter().enumerate() {
+        let slowest = if number + 1 < carrier.sources.len() { SLOW } else { SLOWEST };
+        let deadline = Instant::now() + GRACE + Duration::from_secs(list.size() / slowest);
         let outcome = destination.lend(|missing| {
-            pieces::stream(missing, |filling| fetch(source, &list, filling, carrier).map_err(TryError::from))
+            pieces::stream(missing, |filling| fetch(source, &list, deadline, filling, carrier).map_err(TryError::from))
         });
         carrier.console.progress_done();
         let Err(error) = outcome else { break };
@@ -189,11 +193,11 @@ fn receive<'m>(
 fn fetch(
     source: &Source,
     list: &PieceList,
+    deadline: Instant,
     filling: &mut Filling<'_>,
     carrier: &Carrier<'_>,
 ) -> Result<(), SourceError> {
     let begun = Instant::now();
-    let deadline = begun + GRACE + Duration::from_secs(list.size() / SLOWEST);
     let mut drawn = begun;
     let mut show = |done: u64| {
         if drawn.elapsed() >= REDRAW {

@@ -179,6 +179,15 @@ pub enum Opened {
     Tpm(Tpm),
 }
 
+/// The trust files that a store has kept.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// Their envelopes, in order, as far as they can be read.
+    pub envelopes: Vec<Vec<u8>>,
+    /// Why that is not all. Those that came before lead on from the initramfs all the same.
+    pub broken: Option<StoreError>,
+}
+
 impl Opening<'_> {
     /// Opens a store; nothing, if the machine has none.
     pub fn open(&self, store: &Store) -> Result<Option<Opened>, StoreError> {
@@ -202,11 +211,11 @@ impl Opened {
         }
     }
 
-    /// The envelopes of trust files that were followed before, from the one of `epoch` on. An NV index has no room for them.
-    pub fn chain(&self, epoch: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// The trust files that were followed before, from the one of `epoch` on. An NV index has no room for them.
+    pub fn chain(&self, epoch: u64) -> Chain {
         match self {
             Self::Disk(disk) => disk.chain(epoch),
-            Self::Tpm(_) => Ok(Vec::new()),
+            Self::Tpm(_) => Chain::default(),
         }
     }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use init::store::{Access, Opened, Opening, StoreError};
+use init::store::{Access, Chain, Opened, Opening, StoreError};
 use init::timeline::Kind;
 use verify::{State, Store};
 
@@ -184,7 +184,7 @@ fn what_is_written_is_read_again() {
         exclusive.expect("the partition is mounted still");
     });
     assert_eq!(image.state().unwrap(), Some(state(8)));
-    let kept = image.opened(Access::ReadWrite, |store, _| [2, 3, 4, 5].map(|epoch| store.chain(epoch).unwrap().len()));
+    let kept = image.opened(Access::ReadWrite, |store, _| [2, 3, 4, 5].map(|epoch| store.chain(epoch).envelopes.len()));
     assert_eq!(kept, [2, 1, 0, 1], "up to the first gap");
     let plugged = Plugged::new(&image.path());
     let mounted = Mounted::new(&plugged.partition(), &["-o", "ro"]);
@@ -216,7 +216,8 @@ fn read_only_means_that_not_one_byte_changes() {
     let before = image.bytes();
     image.opened(Access::ReadOnly, |store, partition| {
         assert_eq!(store.state().unwrap(), Some(state(7)));
-        assert!(store.chain(2).unwrap().is_empty());
+        let Chain { envelopes, broken } = store.chain(2);
+        assert!(envelopes.is_empty() && broken.is_none(), "{broken:?}");
         for refused in [store.set_state(&state(9)), store.keep(&[(2, Vec::new())]).map(drop)] {
             assert!(matches!(refused, Err(StoreError::ReadOnly)), "{refused:?}");
         }
@@ -286,8 +287,8 @@ fn nothing_but_a_plain_file_is_read() {
         assert_eq!(image.state().unwrap(), Some(state(8)), "{make}");
         assert_eq!(changed(&image, "cat real").as_bytes(), json(7).trim_ascii());
     }
-    let chain = image.opened(Access::ReadWrite, |store, _| store.chain(2).unwrap());
-    assert_eq!(chain[0].len(), verify::LIMITS.envelope_bytes, "as much as an envelope may have, and no more");
+    let chain = image.opened(Access::ReadWrite, |store, _| store.chain(2));
+    assert_eq!(chain.envelopes[0].len(), verify::LIMITS.envelope_bytes, "as much as an envelope may have, and no more");
 }
 
 #[test]
@@ -325,6 +326,21 @@ fn the_program_that_acknowledges_mends_what_is_no_state() {
         }
         assert_eq!(image.state().unwrap(), Some(state(8)), "{make}");
     }
+}
+
+#[test]
+fn a_trust_file_that_cannot_be_read_hides_nothing_else() {
+    if !inside("a_trust_file_that_cannot_be_read_hides_nothing_else") {
+        return;
+    }
+    let image = Image::new(&[("state.json", &json(7)), ("trust/2.dsse.json", b"two"), ("trust/3.dsse.json/in", b"")]);
+    image.opened(Access::ReadWrite, |store, _| {
+        let Chain { envelopes, broken } = store.chain(2);
+        assert_eq!(envelopes, [b"two"]);
+        let error = broken.unwrap().to_string();
+        assert!(error.contains("cannot read trust/3.dsse.json on /dev/loop"), "{error}");
+        assert_eq!(store.state().unwrap(), Some(state(7)));
+    });
 }
 
 #[test]

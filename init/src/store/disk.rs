@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, renameat, stat
 use rustix::io::Errno;
 use verify::{LIMITS, State};
 
-use super::{Access, StoreError};
+use super::{Access, Chain, StoreError};
 use crate::file_system::{FileSystem, Volume, open_below, read};
 
 /// The state at the top of the file system.
@@ -58,17 +58,22 @@ impl Disk {
 
     /// The trust files that were kept, from the one of `epoch` on as far as there are any without a gap, and not more than
     /// one boot follows. Their content is not looked at.
-    pub fn chain(&self, epoch: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub fn chain(&self, epoch: u64) -> Chain {
+        let mut chain = Chain::default();
+        chain.broken = self.follow(epoch, &mut chain.envelopes).err();
+        chain
+    }
+
+    fn follow(&self, epoch: u64, envelopes: &mut Vec<Vec<u8>>) -> Result<(), StoreError> {
         let mounted = self.mount(Access::ReadOnly)?;
-        let mut kept = Vec::new();
         for epoch in (epoch..).take(LIMITS.rotations) {
             let name = trust_name(epoch);
             match read(&mounted, &name, LIMITS.envelope_bytes).map_err(|errno| self.failed("read", &name, errno))? {
-                Some(envelope) => kept.push(envelope),
+                Some(envelope) => envelopes.push(envelope),
                 None => break,
             }
         }
-        Ok(kept)
+        Ok(())
     }
 
     /// Replaces the state.

@@ -14,6 +14,7 @@ mod boots_a_release_through_kexec;
 mod boots_a_release_without_a_kernel;
 mod boots_debian_to_a_login;
 mod boots_over_a_vlan_on_a_bond;
+mod boots_the_older_release_if_the_newest_cannot_be_had;
 mod boots_the_older_release_if_the_newest_is_forged;
 mod boots_with_a_wrong_clock;
 mod falls_back_to_direct_only_if_the_manifest_lists_it;
