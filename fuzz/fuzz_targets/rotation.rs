@@ -32,7 +32,7 @@ static TRUST: LazyLock<[Trust; 3]> = LazyLock::new(|| {
     let signed = [2, 3].map(|epoch| release::envelope(TRUST_TYPE, trust_of(epoch).to_string().as_bytes(), &[9]));
     // Otherwise this target would test nothing.
     let followed = rotation::follow(trust[0].clone(), signed.map(|envelope| ((), envelope)));
-    assert_eq!(followed.trust, trust[2], "{:?}", followed.refused);
+    assert_eq!(*followed.trust(), trust[2], "{:?}", followed.refused());
     trust
 });
 
@@ -42,14 +42,14 @@ fuzz_target!(|bytes: &[u8]| {
         rotation::follow(TRUST[0].clone(), order.enumerate().map(|(source, envelope)| (source, envelope.to_vec())))
     };
     let followed = follow(&mut envelopes.iter());
-    assert_eq!(followed.trust, TRUST[followed.accepted.len()], "a trust file was followed that nobody signed");
-    for (step, (epoch, envelope)) in followed.accepted.iter().enumerate() {
+    assert_eq!(*followed.trust(), TRUST[followed.accepted().len()], "a trust file was followed that nobody signed");
+    for (step, (epoch, envelope)) in followed.accepted().iter().enumerate() {
         assert_eq!(*epoch, TRUST[step].epoch + 1);
         assert!(envelopes.contains(&envelope.as_slice()));
     }
-    assert!(followed.accepted.len() + followed.refused.len() <= envelopes.len());
-    for (_, refusal) in &followed.refused {
+    assert!(followed.accepted().len() + followed.refused().len() <= envelopes.len());
+    for (_, refusal) in followed.refused() {
         assert!(!refusal.to_string().contains(char::is_control), "{refusal:?}");
     }
-    assert_eq!(follow(&mut envelopes.iter().rev()).trust, followed.trust, "the order of arrival matters");
+    assert_eq!(follow(&mut envelopes.iter().rev()).trust(), followed.trust(), "the order of arrival matters");
 });

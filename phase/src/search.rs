@@ -82,8 +82,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn judge(mut found: Found, trust: Trust, arch: Arch, places: &Places) -> Report {
     let mut remarks = std::mem::take(&mut found.remarks);
     let followed = rotation::follow(trust, std::mem::take(&mut found.gathered.rotations));
-    remarks.extend(followed.refused.iter().map(|(source, refusal)| format!("a trust file of {source}: {refusal}")));
-    let trust = followed.trust;
+    remarks.extend(followed.refused().iter().map(|(source, refusal)| format!("a trust file of {source}: {refusal}")));
+    let (trust, _) = followed.into_parts();
     if trust.policy.transparency.is_some() {
         let origins: Vec<Origin> = found.places.iter().map(|(_, origin)| origin.clone()).collect();
         let place = (&*places.channel, &*places.arch);

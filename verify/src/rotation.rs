@@ -15,15 +15,12 @@ use crate::time::Timestamp;
 use crate::trust::Trust;
 use crate::verified::{Verified, successor};
 
-/// How far a trust file leads. `S` is where an envelope came from.
+/// How far a trust file leads; made by [`follow`] alone. `S` is where an envelope came from.
 #[derive(Debug)]
 pub struct Followed<S> {
-    /// The trust file that is in force.
-    pub trust: Trust,
-    /// Epoch and envelope of every step, in order: what is worth keeping.
-    pub accepted: Vec<(u64, Vec<u8>)>,
-    /// The others, but for those that repeat an accepted one.
-    pub refused: Vec<(S, RotationRefusal)>,
+    trust: Trust,
+    accepted: Vec<(u64, Vec<u8>)>,
+    refused: Vec<(S, RotationRefusal)>,
 }
 
 /// Follows the rotations that lead from `trust` on. Whatever else is among `envelopes` stops none of them, and in which
@@ -33,6 +30,26 @@ pub fn follow<S>(trust: Trust, envelopes: impl IntoIterator<Item = (S, Vec<u8>)>
 }
 
 impl<S> Followed<S> {
+    /// The trust file that is in force.
+    pub const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Epoch and envelope of every step, in order: what is worth keeping.
+    pub fn accepted(&self) -> &[(u64, Vec<u8>)] {
+        &self.accepted
+    }
+
+    /// The others and where they came from, but for those that repeat an accepted one.
+    pub fn refused(&self) -> &[(S, RotationRefusal)] {
+        &self.refused
+    }
+
+    /// The trust file that is in force, and the steps that led to it.
+    pub fn into_parts(self) -> (Trust, Vec<(u64, Vec<u8>)>) {
+        (self.trust, self.accepted)
+    }
+
     /// Follows more envelopes from where this stands, say those that a network has for the next epoch. The limit on
     /// steps is one for all calls.
     #[must_use]

@@ -14,7 +14,7 @@ use crate::{output, publish::live};
 /// A file cannot be read, or one of them is no step of the chain: for a person's command all of them have to count.
 pub(super) fn follow(from: &Path, envelopes: &[PathBuf]) -> anyhow::Result<Followed<PathBuf>> {
     let followed = look(from, envelopes)?;
-    match followed.refused.first() {
+    match followed.refused().first() {
         Some((path, refusal)) => bail!("{}: {refusal} ({})", path.display(), refusal.advice()),
         None => Ok(followed),
     }

@@ -49,15 +49,15 @@ struct Report {
 pub(super) fn run(args: &FollowArgs) -> anyhow::Result<ExitCode> {
     let followed = chain::follow(&args.from, &args.envelope)?;
     // The signed bytes themselves: their digest is the one that the holders of the keys saw.
-    let bytes = match followed.accepted.last() {
+    let bytes = match followed.accepted().last() {
         Some((_, envelope)) => Envelope::parse(envelope)?.payload,
-        None => followed.trust.to_json()?.into_bytes(),
+        None => followed.trust().to_json()?.into_bytes(),
     };
     output::write(&args.out, &bytes, 0o644, Existing::from_force(args.force))?;
     let report = Report {
         trust: args.out.clone(),
-        channel: followed.trust.channel,
-        epoch: followed.trust.epoch,
+        channel: followed.trust().channel.clone(),
+        epoch: followed.trust().epoch,
         sha256: Sha256Digest::of(&bytes),
     };
     if args.json {

@@ -52,11 +52,11 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<ExitCode> {
     let tree = Tree::open(&args.tree)?;
     let existing = Existing::from_force(args.force);
     // In the order of their epochs: a machine that looks while this runs finds a chain without gaps.
-    let envelopes = followed.accepted.iter().map(|(epoch, envelope)| tree.put_rotation(*epoch, envelope, existing));
+    let envelopes = followed.accepted().iter().map(|(epoch, envelope)| tree.put_rotation(*epoch, envelope, existing));
     let report = Report {
         envelopes: envelopes.collect::<anyhow::Result<_>>()?,
-        channel: followed.trust.channel,
-        epoch: followed.trust.epoch,
+        channel: followed.trust().channel.clone(),
+        epoch: followed.trust().epoch,
     };
     if args.json {
         println!("{}", serde_json::to_string(&report)?);

@@ -142,7 +142,7 @@ fn rotate(args: &RotateArgs) -> anyhow::Result<Report> {
     if existing == Existing::Keep {
         output::refuse_existing(&args.out)?;
     }
-    let in_force = chain::follow(&args.from, &args.chain)?.trust;
+    let in_force = chain::follow(&args.from, &args.chain)?.into_parts().0;
     let next = next(&in_force, args)?;
     let payload = next.to_json()?;
     Trust::parse(payload.as_bytes()).map_err(|error| UsageError(error.to_string()))?;

@@ -124,7 +124,7 @@ fn steps(from: &Path, read: &[Read]) -> anyhow::Result<Vec<Option<Step>>> {
     let envelopes: Vec<_> = read.iter().filter(|one| one.envelope.is_some()).map(|one| one.path.clone()).collect();
     let followed = chain::look(from, &envelopes)?;
     let mut chain = vec![crate::publish::live::read_trust(from)?];
-    for (_, envelope) in &followed.accepted {
+    for (_, envelope) in followed.accepted() {
         chain.push(Trust::parse(&Envelope::parse(envelope)?.payload)?);
     }
     read.iter()
@@ -133,7 +133,7 @@ fn steps(from: &Path, read: &[Read]) -> anyhow::Result<Vec<Option<Step>>> {
 }
 
 fn step(one: &Read, envelope: &Envelope, chain: &[Trust], followed: &Followed<PathBuf>) -> anyhow::Result<Step> {
-    let refusal = followed.refused.iter().find(|(path, _)| *path == one.path).map(|(_, refusal)| refusal);
+    let refusal = followed.refused().iter().find(|(path, _)| *path == one.path).map(|(_, refusal)| refusal);
     let before = chain.iter().find(|trust| trust.epoch + 1 == one.trust.epoch);
     let (changes, missing) = match before {
         Some(before) => {

@@ -38,11 +38,11 @@ fn the_rotations_of_the_document() {
     let first = Trust::parse(&read("trust.json")).unwrap();
     let tree = [2, 3, 4].map(|epoch| (epoch, read(&format!("tree/trust/{epoch}.dsse.json"))));
     let followed = rotation::follow(first, tree);
-    assert!(followed.refused.is_empty());
-    assert_eq!(followed.trust.to_json().unwrap().into_bytes(), read("trust-4.json"));
-    assert_eq!((followed.trust.epoch, followed.trust.floor_epoch), (4, 2));
+    assert!(followed.refused().is_empty());
+    assert_eq!(followed.trust().to_json().unwrap().into_bytes(), read("trust-4.json"));
+    assert_eq!((followed.trust().epoch, followed.trust().floor_epoch), (4, 2));
     let names = |role: &verify::Role| role.keys().iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
-    let roles = &followed.trust.roles;
+    let roles = &followed.trust().roles;
     assert_eq!((names(&roles.root), roles.root.threshold()), (vec!["ada".into(), "bo".into(), "dan".into()], 3));
     assert_eq!((names(&roles.release), roles.release.threshold()), (vec!["release2".into(), "ci".into()], 2));
     let manifest = verify::Envelope::parse(&read(&format!("tree/demo/{}/manifest.dsse.json", verify::Arch::COMPILED)))

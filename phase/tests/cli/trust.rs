@@ -66,8 +66,8 @@ fn a_rotation_is_what_a_machine_follows() {
 
     let followed =
         rotation::follow(trust(&home.join("trust.json")), [((), fs::read(home.join("2.dsse.json")).unwrap())]);
-    assert_eq!((followed.trust.epoch, followed.trust.floor_epoch, followed.trust.minimum_version), (2, 2, 7));
-    assert_eq!(followed.trust.roles.release.keys()[0].name(), "ci2");
+    assert_eq!((followed.trust().epoch, followed.trust().floor_epoch, followed.trust().minimum_version), (2, 2, 7));
+    assert_eq!(followed.trust().roles.release.keys()[0].name(), "ci2");
     assert_eq!(report["trust_sha256"], verify::Sha256Digest::of(&followed_payload(home)).to_string());
 }
 

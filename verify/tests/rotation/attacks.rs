@@ -266,9 +266,9 @@ fn withstood_by(trust: &Trust) {
     let attacks = all(trust);
     for Attack { name, envelope, kind, message } in &attacks {
         let followed = rotation::follow(trust.clone(), [(*name, envelope.clone())]);
-        assert_eq!(&followed.trust, trust, "{name} changed what is in force at epoch {}", trust.epoch);
-        assert!(followed.accepted.is_empty(), "{name}");
-        let [(_, refusal)] = &followed.refused[..] else { panic!("{name}: {:?}", followed.refused) };
+        assert_eq!(followed.trust(), trust, "{name} changed what is in force at epoch {}", trust.epoch);
+        assert!(followed.accepted().is_empty(), "{name}");
+        let [(_, refusal)] = followed.refused() else { panic!("{name}: {:?}", followed.refused()) };
         assert!(
             refusal.kind() == *kind && refusal.to_string().contains(message),
             "{name}: {}: {refusal}",
@@ -281,8 +281,8 @@ fn withstood_by(trust: &Trust) {
     offered.insert(offered.len() / 2, ("the real one", rotation(&real, Roots::of(trust).enough())));
     let count = offered.len();
     let followed = rotation::follow(trust.clone(), offered);
-    assert_eq!(followed.trust, real);
-    assert_eq!((followed.accepted.len(), followed.refused.len()), (1, count - 1));
+    assert_eq!(*followed.trust(), real);
+    assert_eq!((followed.accepted().len(), followed.refused().len()), (1, count - 1));
 }
 
 #[test]

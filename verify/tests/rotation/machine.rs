@@ -41,9 +41,9 @@ impl Machine {
         let kept = self.kept.iter().cloned().map(|envelope| ("disk", envelope));
         let served = trust.iter().cloned().map(|envelope| ("mirror", envelope));
         let followed = rotation::follow(self.image.clone(), kept).further(served);
-        self.kept.extend(followed.accepted.into_iter().skip(self.kept.len()).map(|(_, envelope)| envelope));
+        let (trust, accepted) = followed.into_parts();
+        self.kept.extend(accepted.into_iter().skip(self.kept.len()).map(|(_, envelope)| envelope));
 
-        let trust = followed.trust;
         let Decision { floors, .. } = state::decide::<StateError>(Ok(self.state.clone()), &trust).unwrap();
         let now = Now::decide(self.rtc, trust.built, floors.issued);
         let rules = Rules { trust: &trust, arch: Arch::X86_64, now, floors };

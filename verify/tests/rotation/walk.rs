@@ -6,7 +6,7 @@ use super::owner::{STOLEN, first, next, release, role, rotation, rotations, serv
 
 /// The chain's end and the epochs of its steps.
 fn steps<S>(followed: &Followed<S>) -> (u64, Vec<u64>) {
-    (followed.trust.epoch, followed.accepted.iter().map(|(epoch, _)| *epoch).collect())
+    (followed.trust().epoch, followed.accepted().iter().map(|(epoch, _)| *epoch).collect())
 }
 
 #[test]
@@ -23,9 +23,9 @@ fn three_rotations_are_followed_in_whatever_order_they_arrive() {
     for order in orders {
         let followed = rotation::follow(first(), order.into_iter().cloned().enumerate());
         assert_eq!(steps(&followed), (4, vec![2, 3, 4]));
-        assert_eq!(followed.trust, rotations()[2].0);
-        assert_eq!(followed.accepted.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), served_rotations());
-        assert!(followed.refused.is_empty());
+        assert_eq!(*followed.trust(), rotations()[2].0);
+        assert_eq!(followed.accepted().iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>(), served_rotations());
+        assert!(followed.refused().is_empty());
     }
 }
 
@@ -36,7 +36,7 @@ fn a_machine_that_knows_part_of_the_chain_follows_the_rest() {
     assert_eq!(steps(&followed), (2, vec![2]));
     let followed = followed.further([("mirror", third)]).further([("mirror", fourth)]);
     assert_eq!(steps(&followed), (4, vec![2, 3, 4]));
-    assert!(followed.refused.is_empty());
+    assert!(followed.refused().is_empty());
     // An image of a later epoch starts there.
     assert_eq!(steps(&rotation::follow(rotations()[1].0.clone(), [("mirror", served_rotations()[2].clone())])).0, 4);
 }
@@ -47,7 +47,7 @@ fn the_same_file_from_several_sources_is_no_news() {
     // One mirror has it with one more signature: the bytes differ, what is signed does not.
     let more = rotation(&rotations()[0].0, &[1, 2, 3]);
     let followed = rotation::follow(first(), [("a", second.clone()), ("b", second.clone()), ("c", more)]);
-    assert_eq!((followed.accepted, followed.refused.len()), (vec![(2, second)], 0));
+    assert_eq!((followed.accepted(), followed.refused().len()), (&[(2, second)][..], 0));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn junk_between_the_steps_stops_nothing_and_is_named() {
     ];
     let followed = rotation::follow(first(), found);
     assert_eq!(steps(&followed), (4, vec![2, 3, 4]));
-    let refused: Vec<_> = followed.refused.iter().map(|(source, refusal)| (*source, refusal.kind())).collect();
+    let refused: Vec<_> = followed.refused().iter().map(|(source, refusal)| (*source, refusal.kind())).collect();
     assert_eq!(refused, [("web", "format"), ("a", "format"), ("key", "payload-type")]);
 }
 
@@ -73,10 +73,10 @@ fn of_two_files_of_one_epoch_the_first_counts_and_the_other_is_told() {
     let other = next(&first(), |trust| trust.minimum_version = 5);
     let found = [("junk", Vec::new()), ("a", served_rotations()[0].clone()), ("b", rotation(&other, &[1, 3]))];
     let followed = rotation::follow(first(), found);
-    assert_eq!(followed.trust, rotations()[0].0);
-    let twice = followed.refused.iter().find(|(source, _)| *source == "b").map(|(_, refusal)| refusal).unwrap();
+    assert_eq!(*followed.trust(), rotations()[0].0);
+    let twice = followed.refused().iter().find(|(source, _)| *source == "b").map(|(_, refusal)| refusal).unwrap();
     assert_eq!(twice.kind(), "twice");
-    let digest = verify::Sha256Digest::of(followed.trust.to_json().unwrap().as_bytes());
+    let digest = verify::Sha256Digest::of(followed.trust().to_json().unwrap().as_bytes());
     let wanted = format!("it is a second trust file of epoch 2; the one with SHA-256 {digest} was taken");
     assert_eq!(twice.to_string(), wanted);
 }
@@ -90,9 +90,9 @@ fn one_boot_follows_32_steps() {
         chain.push(rotation(&trust, &[1, 2]));
     }
     let followed = rotation::follow(first(), chain.iter().cloned().enumerate());
-    assert_eq!(followed.trust.epoch, 33);
-    let (source, refusal) = &followed.refused[0];
-    assert_eq!((*source, refusal.kind(), followed.refused.len()), (32, "too-far", 1));
+    assert_eq!(followed.trust().epoch, 33);
+    let (source, refusal) = &followed.refused()[0];
+    assert_eq!((*source, refusal.kind(), followed.refused().len()), (32, "too-far", 1));
     let wanted = "the trust file was not followed: 32 others were, which is as many as one boot follows";
     assert_eq!(refusal.to_string(), wanted);
     // In several goes it is the same.
@@ -100,15 +100,15 @@ fn one_boot_follows_32_steps() {
     for step in chain {
         followed = followed.further([(0, step)]);
     }
-    assert_eq!((followed.trust.epoch, followed.refused.len()), (33, 1));
+    assert_eq!((followed.trust().epoch, followed.refused().len()), (33, 1));
 }
 
 #[test]
 fn only_so_many_envelopes_are_looked_at() {
     let junk = std::iter::repeat_n(Vec::new(), LIMITS.rotation_candidates);
     let followed = rotation::follow(first(), junk.chain([served_rotations()[0].clone()]).enumerate());
-    assert_eq!(followed.trust.epoch, 1);
-    let last = followed.refused.iter().find(|(source, _)| *source == 64).map(|(_, refusal)| refusal).unwrap();
+    assert_eq!(followed.trust().epoch, 1);
+    let last = followed.refused().iter().find(|(source, _)| *source == 64).map(|(_, refusal)| refusal).unwrap();
     assert_eq!(
         (last.kind(), last.to_string().as_str()),
         ("too-many", "the trust file was not looked at: 64 others came before it")
@@ -119,7 +119,7 @@ fn only_so_many_envelopes_are_looked_at() {
 fn every_holder_may_sign_alone_and_later() {
     // A root key that stays, one that comes: the threshold of each file is reached by its own keys.
     let trust = next(&first(), |trust| trust.roles.root = role(2, &[3, 4]));
-    let step = |keys: &[u8]| rotation::follow(first(), [((), rotation(&trust, keys))]).trust.epoch;
+    let step = |keys: &[u8]| rotation::follow(first(), [((), rotation(&trust, keys))]).trust().epoch;
     assert_eq!([step(&[1, 2]), step(&[3, 4]), step(&[1, 3]), step(&[1, 3, 4]), step(&[1, 2, 3, 4])], [1, 1, 1, 2, 2]);
 }
 

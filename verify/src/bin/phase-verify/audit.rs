@@ -122,15 +122,15 @@ fn follow(given: verify::Trust, chain: &[Place]) -> Result<(Vec<Step>, verify::T
     let followed = rotation::follow(given, envelopes.clone());
     let step = |place: &Place| {
         let bytes = envelopes.iter().find(|(other, _)| *other == place).map(|(_, bytes)| bytes);
-        let epoch = followed.accepted.iter().find(|(_, envelope)| Some(envelope) == bytes).map(|(epoch, _)| *epoch);
-        let refusal = followed.refused.iter().find(|(other, _)| *other == place).map(|(_, refusal)| refusal);
+        let epoch = followed.accepted().iter().find(|(_, envelope)| Some(envelope) == bytes).map(|(epoch, _)| *epoch);
+        let refusal = followed.refused().iter().find(|(other, _)| *other == place).map(|(_, refusal)| refusal);
         let problem = refusal.filter(|_| epoch.is_none());
         let problem =
             problem.map(|refusal| Problem { advice: Some(refusal.advice()), ..Problem::new(refusal.kind(), refusal) });
         let problem = problem.or_else(|| absent.contains(&place).then(Problem::absent));
         Step { path: shown(&place.path()), epoch, problem, old: old.contains(&place) }
     };
-    Ok((chain.iter().map(step).collect(), followed.trust))
+    Ok((chain.iter().map(step).collect(), followed.into_parts().0))
 }
 
 /// Whether a trust file says itself that it is not newer than `epoch`. Nobody has proved it: a machine looks at none of
