@@ -151,6 +151,7 @@ pub(crate) fn keys(own: &Path) -> anyhow::Result<PathBuf> {
         root_threshold: 1,
         release_key: vec![keygen::public_path(&release)],
         release_threshold: 1,
+        allow_shared_key: false,
         minimum_version: 0,
         expiry: Reaction::Refuse,
         rescue_prompt: true,

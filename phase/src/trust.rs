@@ -14,7 +14,7 @@ use std::{path::Path, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Subcommand;
-use verify::Role;
+use verify::{Role, Roles};
 
 use crate::{cli::UsageError, key::PublicKey};
 
@@ -56,4 +56,22 @@ fn role(name: &str, threshold: usize, files: &[PathBuf]) -> anyhow::Result<Role>
 fn key(file: &Path) -> anyhow::Result<verify::PublicKey> {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     PublicKey::read(file)?.named(&stem).with_context(|| file.display().to_string())
+}
+
+/// Refuses a key that is in both roles, unless that is `allowed`: who steals it as a release key, which may live in a CI,
+/// could rotate the owner out.
+///
+/// # Errors
+/// There is such a key.
+fn separate(roles: &Roles, allowed: bool) -> Result<(), UsageError> {
+    let of_both = |key: &&verify::PublicKey| roles.root.keys().iter().any(|root| root.id() == key.id());
+    match roles.release.keys().iter().find(of_both) {
+        Some(key) if !allowed => Err(UsageError(format!(
+            "the key {} ({}) is in both roles; wanted root keys that are no release keys, so that a stolen release key cannot \
+             change the trust file: `phase keygen` makes another, --allow-shared-key is for labs",
+            key.name(),
+            key.id()
+        ))),
+        _ => Ok(()),
+    }
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use serde::Serialize;
 use verify::{Channel, KeyId, LIMITS, Policy, Reaction, Role, Roles, Timestamp, Trust};
 
-use super::{Logging, role};
+use super::{Logging, role, separate};
 use crate::{
     cli::UsageError,
     clock,
@@ -15,7 +15,7 @@ use crate::{
 /// Writes the trust file that a channel begins with.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The root role signs later trust files, the release role signs manifests. A key should hold one role only, and the \
+The root role signs later trust files, the release role signs manifests. A key holds one role only, and the \
 root keys belong offline. A key's name in the file is the name of its .pub file.
 
 Examples:
@@ -42,6 +42,9 @@ pub struct InitArgs {
     /// How many of the release keys have to sign
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub release_threshold: usize,
+    /// Take a key that is in both roles: with it, who can sign releases can change the trust file, too
+    #[arg(long)]
+    pub allow_shared_key: bool,
     /// The oldest release that is accepted
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub minimum_version: u64,
@@ -111,7 +114,7 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
 /// Makes the trust file.
 ///
 /// # Errors
-/// A key cannot be read, a threshold does not fit, or the file exists.
+/// A key cannot be read or is in both roles, a threshold does not fit, or the file exists.
 pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
     let existing = Existing::from_force(args.force);
     let trust = Trust {
@@ -133,6 +136,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Report> {
             transparency: args.logging.transparency()?,
         },
     };
+    separate(&trust.roles, args.allow_shared_key)?;
     let json = trust.to_json()?;
     // What a machine would refuse is not written.
     Trust::parse(json.as_bytes()).map_err(|error| UsageError(error.to_string()))?;

@@ -9,7 +9,7 @@ use verify::{Envelope, KeyId, LIMITS, PublicKey, Reaction, Role, Sha256Digest, T
 use super::{
     Logging,
     chain::{self, Missing},
-    changes, key,
+    changes, key, separate,
 };
 use crate::{
     cli::UsageError,
@@ -58,6 +58,9 @@ pub(super) struct RotateArgs {
     /// How many of the release keys have to sign
     #[arg(long, value_name = "N")]
     release_threshold: Option<usize>,
+    /// Take a key that is in both roles: with it, who can sign releases can change the trust file, too
+    #[arg(long)]
+    allow_shared_key: bool,
     /// The oldest release that is accepted
     #[arg(long, value_name = "N")]
     minimum_version: Option<u64>,
@@ -144,6 +147,7 @@ fn rotate(args: &RotateArgs) -> anyhow::Result<Report> {
     }
     let in_force = chain::follow(&args.from, &args.chain)?.into_parts().0;
     let next = next(&in_force, args)?;
+    separate(&next.roles, args.allow_shared_key)?;
     let payload = next.to_json()?;
     Trust::parse(payload.as_bytes()).map_err(|error| UsageError(error.to_string()))?;
     rotation::continues(&in_force, &next).context("nothing was written, since no machine would accept it")?;

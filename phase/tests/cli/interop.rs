@@ -65,7 +65,7 @@ fn works(home: &Path, key: &str, public_file: &str, passphrase: &str) {
     assert_flips_are_refused(&sig, |sig| openssl_accepts(home, raw, &pae, sig));
 
     let trust = ["trust", "init", "--channel", "demo", "--root-key", public_file, "--release-key", public_file];
-    succeeds(home, &[&trust[..], &["--out", "trust.json", "--force"]].concat());
+    succeeds(home, &[&trust[..], &["--allow-shared-key", "--out", "trust.json", "--force"]].concat());
     let trust = Trust::parse(&fs::read(home.join("trust.json")).unwrap()).unwrap();
     assert_eq!(trust.roles.release.signers(&envelope).valid, [KeyId::of(raw)], "{key}");
 }
@@ -286,7 +286,7 @@ fn we_verify_the_envelopes_of_securesystemslib() {
     let report = json(home.path(), &["keygen", "--out", "release", "--no-passphrase", "--json"]);
     let id = report["key_id"].as_str().unwrap();
     let trust = ["trust", "init", "--channel", "demo", "--root-key", "release.pub", "--release-key", "release.pub"];
-    succeeds(home.path(), &[&trust[..], &["--out", "trust.json"]].concat());
+    succeeds(home.path(), &[&trust[..], &["--allow-shared-key", "--out", "trust.json"]].concat());
     let trust = Trust::parse(&fs::read(home.path().join("trust.json")).unwrap()).unwrap();
     let made = |keyid: &str| {
         let arguments = ["sign", "manifest.json", dsse::MANIFEST_TYPE, "release", keyid, "e.json"];

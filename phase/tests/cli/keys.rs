@@ -130,7 +130,7 @@ fn signatures_are_added_in_place_and_replaced() {
 
     let trust = ["trust", "init", "--channel", "demo", "--root-key", "one.pub", "--out", "trust.json"];
     let release = ["--release-key", "one.pub", "two.pub", "--release-threshold", "2"];
-    succeeds(home.path(), &[&trust[..], &release[..]].concat());
+    succeeds(home.path(), &[&trust[..], &release[..], &["--allow-shared-key"]].concat());
     let trust = Trust::parse(&fs::read(home.path().join("trust.json")).unwrap()).unwrap();
     assert_eq!(trust.roles.release.signers(&envelope).valid.len(), 2);
     assert_eq!(trust.roles.release.keys()[1].name(), "two");

@@ -353,3 +353,22 @@ fn public_bytes(home: &Path, name: &str) -> [u8; 32] {
     let der = data_encoding::BASE64.decode(base64.as_bytes()).unwrap();
     der[der.len() - 32..].try_into().unwrap()
 }
+
+#[test]
+fn a_key_is_not_in_both_roles_unless_a_lab_wants_it() {
+    let home = directory();
+    let home = home.path();
+    owners(home);
+    let both = ["trust", "init", "--channel", "demo", "--root-key", "dan.pub", "ci.pub", "--release-key", "ci.pub"];
+    let init = [&both[..], &["--out", "lab.json"]].concat();
+    let rotate = rotate(&["ada", "bo"], &["--add-release", "ada.pub"]);
+    for (command, name, out) in [(&init, "ci", "lab.json"), (&rotate, "ada", "2.dsse.json")] {
+        let error = fails(home, command, 2);
+        let wanted =
+            format!("the key {name} ({}) is in both roles; wanted root keys that are no release", id(home, name));
+        assert!(error.contains(&wanted) && error.contains("--allow-shared-key"), "{error}");
+        assert!(!home.join(out).exists());
+        succeeds(home, &[command, &["--allow-shared-key"][..]].concat());
+        assert!(home.join(out).exists());
+    }
+}
