@@ -33,7 +33,7 @@ pub(super) struct Memory {
 impl Memory {
     /// The trust file that the machine knows of: later ones are asked for.
     pub(super) fn epoch(&self) -> u64 {
-        self.followed.trust.epoch
+        self.followed.trust().epoch
     }
 }
 
@@ -71,27 +71,28 @@ impl StageOne<'_> {
     /// Follows the trust files that the origins have, keeps them, and decides by the last one what the memory demands.
     pub(super) fn believe(&self, memory: Memory, gathered: &Gathered, access: Access) -> Result<Believed, BootError> {
         let Memory { store, state, broken, followed } = memory;
-        let known = followed.trust.epoch;
+        let known = followed.trust().epoch;
         let rotations = || gathered.rotations.iter().cloned();
         let decide = || {
             let followed = followed.further(rotations());
-            for (source, refusal) in &followed.refused {
+            for (source, refusal) in followed.refused() {
                 self.console.warn(format_args!("{source}: trust file refused: {refusal}; {}", refusal.advice()));
             }
-            for (epoch, envelope) in &followed.accepted {
+            for (epoch, envelope) in followed.accepted() {
                 let source =
                     rotations().find(|(_, sent)| sent == envelope).map_or(KEPT.to_owned(), |(source, _)| source);
                 self.console.info(format_args!("trust epoch {epoch} from {source}"));
             }
-            let new: Vec<(u64, Vec<u8>)> = followed.accepted.into_iter().filter(|(epoch, _)| *epoch > known).collect();
+            let (trust, accepted) = followed.into_parts();
+            let new: Vec<(u64, Vec<u8>)> = accepted.into_iter().filter(|(epoch, _)| *epoch > known).collect();
             if let (Some(store), Access::ReadWrite, false) = (&store, access, new.is_empty()) {
                 self.keep(store, &new);
             }
-            let (floors, remarks) = weigh(state, broken, &followed.trust).map_err(BootError::State)?;
+            let (floors, remarks) = weigh(state, broken, &trust).map_err(BootError::State)?;
             for remark in remarks {
                 self.console.warn(format_args!("{remark}"));
             }
-            Ok(Believed { trust: followed.trust, floors })
+            Ok(Believed { trust, floors })
         };
         self.timeline.stage("trust", decide, |believed| field("epoch", &believed.trust.epoch))
     }
