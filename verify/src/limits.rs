@@ -16,6 +16,8 @@ pub struct Limits {
     pub epochs_ahead: u64,
     /// Bytes of the Sigsum policy in a trust file.
     pub sigsum_policy_bytes: usize,
+    /// Witnesses and groups that one group of that policy comes to, members of members each time anew.
+    pub sigsum_group_members: u64,
     /// Keys whose submissions to a log count.
     pub submitters: usize,
     /// Bytes of a proof that a release was logged. A fetcher should stop reading here, too.
@@ -32,7 +34,8 @@ pub struct Limits {
     pub candidates: usize,
     /// Rotations that one boot follows: each is looked for on the network.
     pub rotations: usize,
-    /// Envelopes that are looked at for one look at the successors of a trust file.
+    /// Envelopes that are looked at for one look at the successors of a trust file: as many `rotations` as each of the 8
+    /// origins can send, or junk of two could crowd out a true one. Equal ones count once.
     pub rotation_candidates: usize,
     /// Bytes of the signed kernel command line: the kernel's own limit is 2048, and the machine's additions need room.
     pub cmdline_bytes: usize,
@@ -71,6 +74,7 @@ pub const LIMITS: Limits = Limits {
     state_bytes: 512,
     epochs_ahead: 1000,
     sigsum_policy_bytes: 8 << 10,
+    sigsum_group_members: 1000,
     submitters: 16,
     proof_bytes: 16 << 10,
     json_depth: 8,
@@ -79,7 +83,7 @@ pub const LIMITS: Limits = Limits {
     role_keys: 16,
     candidates: 64,
     rotations: 32,
-    rotation_candidates: 64,
+    rotation_candidates: 8 * 32,
     cmdline_bytes: 1536,
     init_bytes: 255,
     rootfs_bytes: (4 << 30) - 1,

@@ -54,10 +54,12 @@ impl<S> Followed<S> {
     /// steps is one for all calls.
     #[must_use]
     pub fn further(mut self, envelopes: impl IntoIterator<Item = (S, Vec<u8>)>) -> Self {
-        let mut waiting = Vec::new();
-        for (index, (source, envelope)) in envelopes.into_iter().enumerate() {
-            if index < LIMITS.rotation_candidates {
-                waiting.push((source, envelope));
+        let mut waiting: Vec<Waiting<S>> = Vec::new();
+        for (source, envelope) in envelopes {
+            if let Some(same) = waiting.iter_mut().find(|other| other.envelope == envelope) {
+                same.sources.push(source);
+            } else if waiting.len() < LIMITS.rotation_candidates {
+                waiting.push(Waiting { sources: vec![source], envelope });
             } else {
                 self.refused.push((source, RotationRefusal::TooMany { limit: LIMITS.rotation_candidates }));
             }
@@ -70,31 +72,41 @@ impl<S> Followed<S> {
     }
 
     /// Takes the first successor among `waiting` and returns what is left to look at; nothing if there is none.
-    fn step(&mut self, waiting: Vec<(S, Vec<u8>)>) -> Option<Vec<(S, Vec<u8>)>> {
+    fn step(&mut self, waiting: Vec<Waiting<S>>) -> Option<Vec<Waiting<S>>> {
         let mut next: Option<(Verified<Trust>, Vec<u8>)> = None;
         let mut left = Vec::new();
-        for (source, envelope) in waiting {
-            match (successor(&self.trust, &envelope), &next) {
+        for one in waiting {
+            match (successor(&self.trust, &one.envelope), &next) {
                 (Ok(_), None) if self.accepted.len() >= LIMITS.rotations => {
-                    self.refused.push((source, RotationRefusal::TooFar { limit: LIMITS.rotations }));
+                    self.refuse(one, RotationRefusal::TooFar { limit: LIMITS.rotations });
                 }
-                (Ok(trust), None) => next = Some((trust, envelope)),
+                (Ok(trust), None) => next = Some((trust, one.envelope)),
                 (Ok(other), Some((taken, _))) if other.digest() == taken.digest() => {}
                 (Ok(other), Some((taken, _))) => {
                     let twice = RotationRefusal::Twice { epoch: other.epoch, taken: taken.digest() };
-                    self.refused.push((source, twice));
+                    self.refuse(one, twice);
                 }
-                (Err(refusal), _) => left.push((source, envelope, refusal)),
+                (Err(refusal), _) => left.push((one, refusal)),
             }
         }
         let Some((trust, envelope)) = next else {
-            self.refused.extend(left.into_iter().map(|(source, _, refusal)| (source, refusal)));
+            left.into_iter().for_each(|(one, refusal)| self.refuse(one, refusal));
             return None;
         };
         self.accepted.push((trust.epoch, envelope));
         self.trust = trust.into_value();
-        Some(left.into_iter().map(|(source, envelope, _)| (source, envelope)).collect())
+        Some(left.into_iter().map(|(one, _)| one).collect())
     }
+
+    fn refuse(&mut self, one: Waiting<S>, refusal: RotationRefusal) {
+        self.refused.extend(one.sources.into_iter().map(|source| (source, refusal.clone())));
+    }
+}
+
+/// An envelope that is to be looked at, once for all who sent it.
+struct Waiting<S> {
+    sources: Vec<S>,
+    envelope: Vec<u8>,
 }
 
 /// Whether `trust` may come after the one `in_force`, but for who signed it: the next one of the same channel, made no

@@ -19,6 +19,10 @@ use crate::trust::PublicKey;
 
 /// What a policy has to be; errors say it.
 const POLICY: &str = "a Sigsum policy of at most 8192 bytes with at least one log and keys that are no weak ones";
+/// How many submitters there are; errors say it.
+const SUBMITTERS: &str = "1 to 16 submitters";
+// The limits are said in words here: who changes them changes the words.
+const _: () = assert!(LIMITS.sigsum_policy_bytes == 8192 && LIMITS.submitters == 16);
 
 /// What a release has to be logged by: `policy.transparency` of a trust file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,11 +166,11 @@ impl Serialize for Transparency {
     }
 }
 
-/// The keys of submitters: 1 to 16, none twice.
+/// The keys of submitters, none twice.
 fn distinct(submitters: &[[u8; 32]]) -> Result<Vec<PublicKey>, ValueError> {
     if !(1..=LIMITS.submitters).contains(&submitters.len()) {
         let seen = format!("{} submitters", submitters.len());
-        return Err(ValueError { seen, wanted: "1 to 16 submitters" });
+        return Err(ValueError { seen, wanted: SUBMITTERS });
     }
     if let Some((_, twice)) = submitters.iter().enumerate().find(|(n, key)| submitters[..*n].contains(key)) {
         let seen = format!("{} twice", data_encoding::HEXLOWER.encode(twice));
@@ -178,7 +182,6 @@ fn distinct(submitters: &[[u8; 32]]) -> Result<Vec<PublicKey>, ValueError> {
 /// Reads a policy, and refuses what the crate would take at its word: no log at all, a key with which one signature fits
 /// many messages, a group that counts a member twice, and groups of groups that would take for ever to count.
 fn policy(text: &str) -> Result<Policy, ValueError> {
-    const MOST_STEPS: u64 = 1000;
     let refused = |seen: String| ValueError { seen, wanted: POLICY };
     if text.len() > LIMITS.sigsum_policy_bytes {
         return Err(refused(format!("{} bytes", text.len())));
@@ -198,7 +201,7 @@ fn policy(text: &str) -> Result<Policy, ValueError> {
                 }
                 let sum =
                     members.iter().map(|member| steps.get(member).copied().unwrap_or(1)).fold(1, u64::saturating_add);
-                if sum > MOST_STEPS {
+                if sum > LIMITS.sigsum_group_members {
                     return Err(refused(format!("a group with {sum} members and members of members")));
                 }
                 steps.insert(name, sum);

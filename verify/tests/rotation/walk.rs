@@ -105,14 +105,25 @@ fn one_boot_follows_32_steps() {
 
 #[test]
 fn only_so_many_envelopes_are_looked_at() {
-    let junk = std::iter::repeat_n(Vec::new(), LIMITS.rotation_candidates);
-    let followed = rotation::follow(first(), junk.chain([served_rotations()[0].clone()]).enumerate());
+    let junk = |count: usize| (0..count).map(|n| n.to_string().into_bytes());
+    let follow = |count| rotation::follow(first(), junk(count).chain([served_rotations()[0].clone()]).enumerate());
+    assert_eq!(follow(255).trust().epoch, 2);
+    let followed = follow(LIMITS.rotation_candidates);
     assert_eq!(followed.trust().epoch, 1);
-    let last = followed.refused().iter().find(|(source, _)| *source == 64).map(|(_, refusal)| refusal).unwrap();
+    let last = followed.refused().iter().find(|(source, _)| *source == 256).map(|(_, refusal)| refusal).unwrap();
     assert_eq!(
         (last.kind(), last.to_string().as_str()),
-        ("too-many", "the trust file was not looked at: 64 others came before it")
+        ("too-many", "the trust file was not looked at: 256 others came before it")
     );
+}
+
+#[test]
+fn what_many_sent_is_looked_at_once_and_refused_for_each() {
+    let junk = std::iter::repeat_n(b"junk".to_vec(), 2 * LIMITS.rotation_candidates);
+    let followed = rotation::follow(first(), junk.chain([served_rotations()[0].clone()]).enumerate());
+    assert_eq!(followed.trust().epoch, 2);
+    let sources: Vec<_> = followed.refused().iter().map(|(source, refusal)| (*source, refusal.kind())).collect();
+    assert_eq!(sources, (0..512).map(|source| (source, "format")).collect::<Vec<_>>());
 }
 
 #[test]
