@@ -13,14 +13,16 @@ use crate::{
     cli::UsageError,
     output::{self, Existing},
     signer::Signers,
+    trust,
 };
 
 /// Signs a manifest, or adds signatures to an envelope.
 #[derive(clap::Args)]
 #[command(after_help = "\
-A key file may be PKCS#8 PEM, OpenSSH, minisign, signify, or 32 raw bytes. Scripts give its passphrase in
-PHASE_PASSPHRASE. A key that has signed already replaces its signature. A --signer is run by `sh -c`; its signature is
-checked against --signer-public before anything is written.
+What is to be signed is shown on standard error before a key is opened. A key file may be PKCS#8 PEM, OpenSSH, minisign,
+signify, or 32 raw bytes. Scripts give its passphrase in PHASE_PASSPHRASE. A key that has signed already
+replaces its signature. A --signer is run by `sh -c`; its signature is checked against --signer-public before anything is
+written.
 
 Examples:
   phase sign --key keys/release manifest.json --out manifest.dsse.json
@@ -86,6 +88,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         merge(&mut envelope, copy)?;
     }
     if !only_merged {
+        // Before a passphrase is typed or a token touched: whoever signs goes by what is signed, not by what was said of it.
+        eprintln!("to be signed, sha256 {}\n{shown}\n{}", Sha256Digest::of(&envelope.payload), details(&envelope)?);
         args.signers.open()?.sign(&mut envelope)?;
     }
     let json = envelope.to_json()?;
@@ -166,6 +170,17 @@ fn describe(envelope: &Envelope) -> anyhow::Result<String> {
             dsse::TRUST_TYPE
         ),
     }
+}
+
+/// Everything else that it says, in lines; of the pieces of files, whose digests are many, only a list's.
+fn details(envelope: &Envelope) -> anyhow::Result<String> {
+    if envelope.payload_type == dsse::TRUST_TYPE {
+        return Ok(trust::describe(&Trust::parse(&envelope.payload)?)?);
+    }
+    let fields = trust::flat(&serde_json::to_value(Manifest::parse(&envelope.payload)?)?);
+    let said = fields.iter().filter(|(name, _)| !name.ends_with(".chunks"));
+    let said = said.filter(|(name, _)| !matches!(name.as_str(), "schema" | "channel" | "arch" | "version"));
+    Ok(said.map(|(name, value)| format!("             {name}: {value}")).collect::<Vec<_>>().join("\n"))
 }
 
 /// Takes over the signatures of `copy`.

@@ -18,8 +18,10 @@ use verify::{Role, Roles};
 
 use crate::{cli::UsageError, key::PublicKey};
 
+pub use changes::flat;
 pub use init::{InitArgs, Report, init};
 pub use logging::Logging;
+pub use show::describe;
 
 /// Makes, rotates and shows trust files.
 #[derive(clap::Args)]

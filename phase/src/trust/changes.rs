@@ -29,9 +29,14 @@ pub(super) fn fields(trust: &Trust) -> serde_json::Result<BTreeMap<String, Strin
         members.remove("roles");
         members.remove("schema");
     }
+    Ok(flat(&value))
+}
+
+/// Every value in a document, by its path; in ASCII, escaped.
+pub fn flat(value: &Value) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
-    flatten(String::new(), &value, &mut fields);
-    Ok(fields)
+    flatten(String::new(), value, &mut fields);
+    fields
 }
 
 fn flatten(path: String, value: &Value, fields: &mut BTreeMap<String, String>) {

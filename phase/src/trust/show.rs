@@ -149,17 +149,7 @@ fn print(shown: &Shown) -> anyhow::Result<()> {
     let Shown { file, sha256, trust, key_ids, step } = shown;
     println!("trust file   {} (channel {}, epoch {})", file.display(), trust.channel, trust.epoch);
     println!("             sha256 {sha256}");
-    for (name, value) in
-        changes::fields(trust)?.iter().filter(|(name, _)| !matches!(name.as_str(), "channel" | "epoch"))
-    {
-        println!("             {name}: {value}");
-    }
-    for (name, role) in [("root", &trust.roles.root), ("release", &trust.roles.release)] {
-        println!("{name:12} {} of {} have to sign", role.threshold(), role.keys().len());
-        for key in role.keys() {
-            println!("             {} {}", key.id(), key.name());
-        }
-    }
+    println!("{}", describe(trust)?);
     for id in key_ids {
         println!("says signed  {id} {}", name(&trust.roles.root, *id));
     }
@@ -174,6 +164,20 @@ fn print(shown: &Shown) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Everything that a trust file says but its channel and epoch, in lines for people.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn describe(trust: &Trust) -> serde_json::Result<String> {
+    let fields = changes::fields(trust)?.into_iter().filter(|(name, _)| !matches!(name.as_str(), "channel" | "epoch"));
+    let mut lines: Vec<String> = fields.map(|(name, value)| format!("             {name}: {value}")).collect();
+    for (name, role) in [("root", &trust.roles.root), ("release", &trust.roles.release)] {
+        lines.push(format!("{name:12} {} of {} have to sign", role.threshold(), role.keys().len()));
+        lines.extend(role.keys().iter().map(|key| format!("             {} {}", key.id(), key.name())));
+    }
+    Ok(lines.join("\n"))
 }
 
 /// What a key is called, if it is one of the role.

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use ed25519_dalek::SigningKey;
 
-use crate::common::{directory, envelope, fails, json, key, publish, release_files, succeeds};
+use crate::common::{directory, envelope, fails, json, key, program, publish, release_files, succeeds};
 use verify::{Envelope, Sha256Digest};
 
 /// Keys `ada`, `bo` and `cy`, of which two have to sign, and the files of a release.
@@ -149,6 +149,45 @@ fn a_trust_file_is_signed_in_the_same_way() {
     fs::write(home.path().join("other.json"), text).unwrap();
     let error = fails(home.path(), &["sign", "--key", "root", "--add", "other.json"], 1);
     assert!(error.contains("not signed") && error.contains("phase.boot.other"), "{error}");
+}
+
+#[test]
+fn what_is_to_be_signed_is_shown_before_a_key_is_opened() {
+    let home = home();
+    let home = home.path();
+    store(home, "7");
+    let ids = |names: &[&str]| names.iter().map(|name| key_id(home, name)).collect::<Vec<_>>();
+    fs::write(home.join("locked"), "not a key").unwrap();
+    let shown = |document: &[&str]| {
+        let error = fails(home, &[&["sign", "--key", "locked"], document].concat(), 1);
+        let (before, after) = error.split_once("phase: ").unwrap_or_else(|| panic!("{error}"));
+        assert!(after.contains("locked"), "{error}");
+        before.to_owned()
+    };
+    let root = fs::read(home.join("root.squashfs")).unwrap();
+    let said = shown(&["manifest.json", "--out", "e.json"]);
+    for wanted in ["demo x86_64 version 7", "issued: 20", "expires: 20", "cmdline: console=ttyS0 quiet"] {
+        assert!(said.contains(wanted), "{wanted:?} is not in {said}");
+    }
+    assert!(said.contains(&format!("rootfs.sha256: {}", Sha256Digest::of(&root))), "{said}");
+
+    let trust = fs::read(home.join("trust.json")).unwrap();
+    let mut rotation = Envelope::new(verify::dsse::TRUST_TYPE, trust.clone());
+    rotation.add_signature(verify::KeyId::of(&[1; 32]), [1; 64]);
+    fs::write(home.join("2.dsse.json"), rotation.to_json().unwrap()).unwrap();
+    let said = shown(&["--add", "2.dsse.json"]);
+    let digest = Sha256Digest::of(&trust).to_string();
+    let roles =
+        ["root         1 of 1 have to sign", "release      2 of 3 have to sign", "policy.expiry: refuse", &digest];
+    for wanted in roles.iter().copied().chain(ids(&["root", "ada", "bo", "cy"]).iter().map(String::as_str)) {
+        assert!(said.contains(wanted), "{wanted:?} is not in {said}");
+    }
+}
+
+/// The id of the key `NAME.pub`, as OpenSSL's reading of it gives.
+fn key_id(home: &Path, name: &str) -> String {
+    let der = program(home, "openssl", &["pkey", "-pubin", "-in", &format!("{name}.pub"), "-outform", "DER"]);
+    verify::KeyId::of(der.last_chunk().unwrap()).to_string()
 }
 
 #[test]

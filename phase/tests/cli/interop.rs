@@ -51,7 +51,8 @@ fn openssl_accepts(home: &Path, public: &[u8], message: &[u8], sig: &[u8]) -> bo
 fn works(home: &Path, key: &str, public_file: &str, passphrase: &str) {
     let output = sign(home, key, passphrase);
     assert!(output.status.success(), "{key}: {}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "", "{key}: a warning");
+    let said = text(&output.stderr);
+    assert!(!said.contains("warning"), "{key}: {said}");
     let public = fs::read_to_string(home.join(public_file)).unwrap();
     let word = public.split_whitespace().find(|word| word.len() > 50).unwrap();
     let blob = BASE64.decode(word.as_bytes()).unwrap();
