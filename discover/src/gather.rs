@@ -124,11 +124,20 @@ pub fn prove(
     })
 }
 
-/// Asks for one trust file after the other until there is no next one.
+/// Asks for one trust file after the other until there is no next one, or none that there is room for.
 fn follow(origin: &Origin, epoch: u64, deadline: Instant, came: &mut dyn FnMut(Vec<u8>)) -> Result<(), FetchError> {
-    for next in (epoch..).skip(1).take(Limits::default().rotations) {
+    let Limits { rotations, rotation_bytes, .. } = Limits::default();
+    let mut left = rotation_bytes;
+    for next in (epoch..).skip(1).take(rotations) {
         match origin.trust(next, deadline) {
-            Ok(envelope) => came(envelope),
+            Ok(envelope) if envelope.len() > left => {
+                let url = format!("{}/trust/{next}.dsse.json", origin.base());
+                return Err(FetchError::TooMuch { url, wanted: left as u64 });
+            }
+            Ok(envelope) => {
+                left -= envelope.len();
+                came(envelope);
+            }
             Err(FetchError::Status { code: 404 | 410, .. }) => break,
             Err(error) => return Err(error),
         }

@@ -15,6 +15,8 @@ pub struct Limits {
     pub proof_bytes: u64,
     /// Trust files that one boot asks an origin for.
     pub rotations: usize,
+    /// What all trust files of one origin may have, in bytes. Each has its own, so that nobody uses up another's.
+    pub rotation_bytes: usize,
     /// Largest response header, in bytes.
     pub header_bytes: usize,
     /// Largest list of pinned TLS roots, in bytes.
@@ -40,9 +42,10 @@ impl Default for Limits {
         Self {
             url_bytes: 2048,
             origins: 8,
-            envelope_bytes: 1 << 20,
+            envelope_bytes: 128 << 10,
             proof_bytes: 16 << 10,
             rotations: 32,
+            rotation_bytes: 1 << 20,
             header_bytes: 16 << 10,
             roots_bytes: 64 << 10,
             services: 32,

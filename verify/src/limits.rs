@@ -34,8 +34,8 @@ pub struct Limits {
     pub candidates: usize,
     /// Rotations that one boot follows: each is looked for on the network.
     pub rotations: usize,
-    /// Envelopes that are looked at for one look at the successors of a trust file: as many `rotations` as each of the 8
-    /// origins can send, or junk of two could crowd out a true one. Equal ones count once.
+    /// Envelopes that are looked at for one look at the successors of a trust file: as many `rotations` as 8 origins
+    /// of each of 3 ways to find them can send, or junk of two could crowd out a true one. Equal ones count once.
     pub rotation_candidates: usize,
     /// Bytes of the signed kernel command line: the kernel's own limit is 2048, and the machine's additions need room.
     pub cmdline_bytes: usize,
@@ -83,7 +83,7 @@ pub const LIMITS: Limits = Limits {
     role_keys: 16,
     candidates: 64,
     rotations: 32,
-    rotation_candidates: 8 * 32,
+    rotation_candidates: 3 * 8 * 32,
     cmdline_bytes: 1536,
     init_bytes: 255,
     rootfs_bytes: (4 << 30) - 1,

@@ -56,10 +56,11 @@ impl<S> Followed<S> {
     pub fn further(mut self, envelopes: impl IntoIterator<Item = (S, Vec<u8>)>) -> Self {
         let mut waiting: Vec<Waiting<S>> = Vec::new();
         for (source, envelope) in envelopes {
-            if let Some(same) = waiting.iter_mut().find(|other| other.envelope == envelope) {
+            let digest = Sha256Digest::of(&envelope);
+            if let Some(same) = waiting.iter_mut().find(|other| other.digest == digest) {
                 same.sources.push(source);
             } else if waiting.len() < LIMITS.rotation_candidates {
-                waiting.push(Waiting { sources: vec![source], envelope });
+                waiting.push(Waiting { sources: vec![source], digest, envelope });
             } else {
                 self.refused.push((source, RotationRefusal::TooMany { limit: LIMITS.rotation_candidates }));
             }
@@ -106,6 +107,7 @@ impl<S> Followed<S> {
 /// An envelope that is to be looked at, once for all who sent it.
 struct Waiting<S> {
     sources: Vec<S>,
+    digest: Sha256Digest,
     envelope: Vec<u8>,
 }
 

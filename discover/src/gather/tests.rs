@@ -71,6 +71,32 @@ fn a_trust_file_that_fails_is_said_and_costs_no_release() {
 }
 
 #[test]
+fn the_trust_files_of_one_origin_have_a_limit_together() {
+    const LARGE: &[u8] = &[b' '; 128 << 10];
+    let paths = [
+        "/demo/x86_64/manifest.dsse.json",
+        "/trust/2.dsse.json",
+        "/trust/3.dsse.json",
+        "/trust/4.dsse.json",
+        "/trust/5.dsse.json",
+        "/trust/6.dsse.json",
+        "/trust/7.dsse.json",
+        "/trust/8.dsse.json",
+        "/trust/9.dsse.json",
+        "/trust/10.dsse.json",
+    ];
+    let files = paths.map(|path| (path, LARGE));
+    let greedy = || origin(&files);
+    let honest = origin(&[("/trust/2.dsse.json", b"two")]);
+    let origins = [greedy(), greedy(), honest.clone()];
+    let gathered = gather(&origins, &DEMO, soon());
+    let from = |origin: &Origin| gathered.rotations.iter().filter(|(source, _)| source == origin.base()).count();
+    assert_eq!(origins.each_ref().map(from), [8, 8, 1]);
+    let (_, error) = gathered.failures.iter().find(|(source, _)| source == origins[0].base()).unwrap();
+    assert!(error.to_string().contains("/trust/10.dsse.json"), "{error}");
+}
+
+#[test]
 fn a_proof_comes_to_the_candidate_of_its_place() {
     let logged =
         origin(&[("/demo/x86_64/manifest.dsse.json", b"{}"), ("/demo/x86_64/manifest.sigsum-proof", b"proof")]);

@@ -164,6 +164,18 @@ mod tests {
         }
     }
 
+    /// The crates know nothing of each other: what one sends is what the other looks at.
+    #[test]
+    fn what_is_gathered_is_what_is_looked_at() {
+        let (asked, looked_at) = (discover::Limits::default(), verify::LIMITS);
+        assert_eq!(asked.envelope_bytes, looked_at.envelope_bytes as u64);
+        assert_eq!(asked.proof_bytes, looked_at.proof_bytes as u64);
+        assert_eq!(asked.rotations, looked_at.rotations);
+        // As many of each way (`discover::search::Way`): those that were given, on the link, in the DHT.
+        assert_eq!(3 * asked.origins * asked.rotations, looked_at.rotation_candidates);
+        assert!(asked.rotation_bytes >= looked_at.envelope_bytes);
+    }
+
     #[test]
     fn floors_hold_when_a_kept_trust_file_cannot_be_read() {
         let trust = Trust::parse(TRUST.as_bytes()).unwrap();

@@ -107,13 +107,13 @@ fn one_boot_follows_32_steps() {
 fn only_so_many_envelopes_are_looked_at() {
     let junk = |count: usize| (0..count).map(|n| n.to_string().into_bytes());
     let follow = |count| rotation::follow(first(), junk(count).chain([served_rotations()[0].clone()]).enumerate());
-    assert_eq!(follow(255).trust().epoch, 2);
+    assert_eq!(follow(LIMITS.rotation_candidates - 1).trust().epoch, 2);
     let followed = follow(LIMITS.rotation_candidates);
     assert_eq!(followed.trust().epoch, 1);
-    let last = followed.refused().iter().find(|(source, _)| *source == 256).map(|(_, refusal)| refusal).unwrap();
+    let last = followed.refused().iter().find(|(source, _)| *source == 768).map(|(_, refusal)| refusal).unwrap();
     assert_eq!(
         (last.kind(), last.to_string().as_str()),
-        ("too-many", "the trust file was not looked at: 256 others came before it")
+        ("too-many", "the trust file was not looked at: 768 others came before it")
     );
 }
 
@@ -123,7 +123,7 @@ fn what_many_sent_is_looked_at_once_and_refused_for_each() {
     let followed = rotation::follow(first(), junk.chain([served_rotations()[0].clone()]).enumerate());
     assert_eq!(followed.trust().epoch, 2);
     let sources: Vec<_> = followed.refused().iter().map(|(source, refusal)| (*source, refusal.kind())).collect();
-    assert_eq!(sources, (0..512).map(|source| (source, "format")).collect::<Vec<_>>());
+    assert_eq!(sources, (0..1536).map(|source| (source, "format")).collect::<Vec<_>>());
 }
 
 #[test]
