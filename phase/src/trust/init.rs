@@ -26,6 +26,7 @@ Examples:
       --max-validity-days 30 --out trust.json
   phase trust init --channel prod --root-key a.pub --release-key ci.pub \\
       --sigsum-policy sigsum.policy --sigsum-submitter ci.pub --out trust.json")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct InitArgs {
     /// The only channel whose releases are accepted
     #[arg(long)]

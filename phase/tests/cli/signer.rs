@@ -64,9 +64,9 @@ fn a_signer_does_not_see_the_passphrase_of_the_keys() {
     let home = home();
     let signer = format!("env > seen; {OPENSSL}");
     let sign = ["sign", "--signer", &signer, "--signer-public", "k.pub", "manifest.json", "--out", "e.json"];
-    let signed =
+    let status =
         command(home.path(), &sign).envs([("PHASE_PASSPHRASE", "secret"), ("OTHER", "kept")]).status().unwrap();
-    assert!(signed.success());
+    assert!(status.success());
     let seen = fs::read_to_string(home.path().join("seen")).unwrap();
     assert!(seen.contains("OTHER=kept") && !seen.contains("PHASE_PASSPHRASE") && !seen.contains("secret"), "{seen}");
 }
