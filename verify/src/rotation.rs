@@ -79,19 +79,21 @@ impl<S> Followed<S> {
         for one in waiting {
             match (successor(&self.trust, &one.envelope), &next) {
                 (Ok(_), None) if self.accepted.len() >= LIMITS.rotations => {
-                    self.refuse(one, RotationRefusal::TooFar { limit: LIMITS.rotations });
+                    self.refuse(one, &RotationRefusal::TooFar { limit: LIMITS.rotations });
                 }
                 (Ok(trust), None) => next = Some((trust, one.envelope)),
                 (Ok(other), Some((taken, _))) if other.digest() == taken.digest() => {}
                 (Ok(other), Some((taken, _))) => {
                     let twice = RotationRefusal::Twice { epoch: other.epoch, taken: taken.digest() };
-                    self.refuse(one, twice);
+                    self.refuse(one, &twice);
                 }
                 (Err(refusal), _) => left.push((one, refusal)),
             }
         }
         let Some((trust, envelope)) = next else {
-            left.into_iter().for_each(|(one, refusal)| self.refuse(one, refusal));
+            for (one, refusal) in left {
+                self.refuse(one, &refusal);
+            }
             return None;
         };
         self.accepted.push((trust.epoch, envelope));
@@ -99,7 +101,7 @@ impl<S> Followed<S> {
         Some(left.into_iter().map(|(one, _)| one).collect())
     }
 
-    fn refuse(&mut self, one: Waiting<S>, refusal: RotationRefusal) {
+    fn refuse(&mut self, one: Waiting<S>, refusal: &RotationRefusal) {
         self.refused.extend(one.sources.into_iter().map(|source| (source, refusal.clone())));
     }
 }
