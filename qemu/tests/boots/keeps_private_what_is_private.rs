@@ -31,6 +31,7 @@ fn internet_then_private(machine: impl Fn(&Lab) -> Machine, remembers: impl Fn()
     let mut boot = Boot::start(&plugged("internet").append(&format!("phase.mode=internet {}", server.origin())));
     assert_eq!(boot.reaches_the_release("direct")["mode"], "internet");
     assert!(boot.says("phase-test: acknowledged release 7 of e2e"));
+    assert!(!boot.says("Where may this machine look"), "somebody is asked though the mode is given");
     assert!(frames(&capture("internet")) > 10, "the capture does not see what is sent");
     let before = remembers();
     assert!(before != at_first, "the machine does not remember what was acknowledged");
