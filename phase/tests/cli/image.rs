@@ -149,7 +149,7 @@ fn size_fails_above_its_limit() {
     fs::write(home.path().join("init"), static_program(&noise(40_000))).unwrap();
     let size = ["size", "--init", "init"];
     let report = json(home.path(), &[&size[..], &["--json"]].concat());
-    assert_eq!(report["limit"], 700 * 1024);
+    assert_eq!(report["limit"], 1200 * 1024);
     let initramfs = report["initramfs"].as_u64().unwrap();
     assert!((40_000..48_000).contains(&initramfs), "{initramfs}");
     let error = fails(home.path(), &[&size[..], &["--limit", "39"]].concat(), 1);

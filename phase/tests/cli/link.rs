@@ -298,13 +298,14 @@ fn an_answer_that_points_past_the_router_is_dropped_and_nothing_is_sent_there() 
     let _address = Helper::start(lan.at_peer("avahi-publish").args(far).stderr(Stdio::null()));
     let _service = lan.publishes("far", &[&["--host=far.local"], &TXT[..]].concat());
 
-    let (status, report) = lan.discover(&["--timeout", "6"]);
-    assert_eq!(status, Some(1), "{report}");
-    let remarks = report["remarks"].to_string();
-    assert!(
-        remarks.contains("'far' on this link is not used: none of its addresses is on this link: 203.0.113.7"),
-        "{remarks}"
-    );
+    // Avahi claims its names before it answers for them, which takes seconds on a busy machine.
+    let dropped = "'far' on this link is not used: none of its addresses is on this link: 203.0.113.7";
+    let heard = (0..6).any(|_| {
+        let (status, report) = lan.discover(&["--timeout", "6"]);
+        assert_eq!(status, Some(1), "{report}");
+        report["remarks"].to_string().contains(dropped)
+    });
+    assert!(heard, "nothing was said about the far peer");
     assert_eq!(passed(), 0, "something was sent past the router");
 
     // The router would have passed it on: internet mode sends there.
