@@ -38,6 +38,6 @@ fn a_cut_one_is_warned_about_if_it_says_warn_and_mended_by_the_release() {
     let (server, disk) = (release(), PhaseData::holding(&WHOLE[..60]));
     let mut boot = Boot::start(&Lab::ready().disk_machine(&disk).append(&server.origin()));
     assert_eq!(boot.reaches_the_release("direct")["version"], 1);
-    assert!(boot.says("what this machine remembers cannot be read"), "it was not said");
+    assert!(boot.says("what this machine remembers cannot be used"), "it was not said");
     assert!(boot.says("phase-test: acknowledged release 1 of e2e"), "it was not mended");
 }

@@ -9,8 +9,11 @@ fn of_a_blob_announced() {
 }
 
 #[test]
-fn of_a_blob_unannounced() {
-    is_refused("/blobs/", Fault::Endless, "download", "the server sent more than the 14186432 bytes that are wanted");
+fn of_a_blob_unannounced_whose_bytes_are_right_as_far_as_they_are_wanted() {
+    let server = Hostile::tree(Release::default().publish(), "/blobs/", Fault::Endless);
+    let mut boot = Boot::start(&Lab::ready().machine().append(&server.origin()));
+    boot.reaches_the_release("kexec");
+    assert!(boot.says("the server sent more than the 14186432 bytes that are wanted"), "nobody hears of it");
 }
 
 #[test]
