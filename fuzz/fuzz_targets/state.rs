@@ -30,9 +30,10 @@ fuzz_target!(|bytes: &[u8]| {
         for floor_epoch in [0, before.epoch, before.epoch + 1] {
             let after = State::acknowledge(Some(before), release, floor_epoch);
             assert_eq!(after.channel, release.channel);
-            let counts = before.channel == release.channel
-                && before.epoch >= floor_epoch
-                && before.issued.unix() <= release.issued.unix().saturating_add(LIMITS.clock_seconds);
+            let ahead = before.epoch.saturating_sub(release.epoch);
+            let distant = before.issued.unix() > release.issued.unix().saturating_add(LIMITS.clock_seconds);
+            let damaged = ahead > LIMITS.epochs_ahead || (ahead == 0 && distant);
+            let counts = before.channel == release.channel && before.epoch >= floor_epoch && !damaged;
             for lower in [Some(release), counts.then_some(before)].into_iter().flatten() {
                 assert!(after.version >= lower.version && after.epoch >= lower.epoch && after.issued >= lower.issued);
             }
