@@ -48,10 +48,17 @@ struct Chosen<'a> {
     trust: &'a Trust,
     now: Now,
     mode: Mode,
-    /// What this boot may do with the machine's store.
-    access: Access,
     /// The network that was used, if one was.
     connection: Option<&'a network::Connection>,
+}
+
+impl<'a> Chosen<'a> {
+    /// A blob is named by its digest: whoever has another release may have it as well.
+    fn ask_the_others_last(&mut self, places: &'a [Source]) {
+        let asked: Vec<&str> = self.sources.iter().map(|source| source.name()).collect();
+        let others: Vec<&Source> = places.iter().filter(|place| !asked.contains(&place.name())).collect();
+        self.sources.extend(others);
+    }
 }
 
 impl StageOne<'_> {
@@ -103,7 +110,7 @@ impl StageOne<'_> {
         believed: &'a Believed,
         places: &'a mut Places,
         mode: Mode,
-    ) -> Result<Vec<Chosen<'a>>, BootError> {
+    ) -> Result<(Chosen<'a>, Vec<Chosen<'a>>), BootError> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
         let now = Now::decide(clock, believed.trust.built, believed.floors.issued);
         if !now.trusted {
@@ -129,49 +136,51 @@ impl StageOne<'_> {
             ]
         })?;
         self.introduce(&newest);
-        let mut chosen: Vec<Chosen<'a>> = Vec::new();
-        for (holder, release) in std::iter::once((newest.source, newest.release)).chain(newest.others) {
-            let holder = places.sources.iter().find(|source| source.name() == holder);
-            match chosen.iter_mut().find(|chosen| chosen.release.digest() == release.digest()) {
-                Some(same) => same.sources.extend(holder),
-                None => chosen.push(Chosen {
-                    release,
-                    sources: holder.into_iter().collect(),
-                    trust: &believed.trust,
-                    now,
-                    mode,
-                    access: Access::of(mode),
-                    connection: places.connection.as_ref(),
-                }),
+        let Newest { source, release, others, .. } = newest;
+        let chosen = |holder: &str, release| Chosen {
+            release,
+            sources: places.sources.iter().filter(|place| place.name() == holder).collect(),
+            trust: &believed.trust,
+            now,
+            mode,
+            connection: places.connection.as_ref(),
+        };
+        let mut best = chosen(&source, release);
+        let mut further: Vec<Chosen<'a>> = Vec::new();
+        for (holder, release) in others {
+            let next = chosen(&holder, release);
+            let known = std::iter::once(&mut best).chain(&mut further);
+            match known.into_iter().find(|known| known.release.digest() == next.release.digest()) {
+                Some(same) => same.sources.extend(next.sources),
+                None => further.push(next),
             }
         }
-        // A blob is named by its digest: whoever has another release may have it as well. They are asked last.
-        for chosen in &mut chosen {
-            let rest = places.sources.iter().filter(|place| chosen.sources.iter().all(|s| s.name() != place.name()));
-            let rest: Vec<_> = rest.collect();
-            chosen.sources.extend(rest);
+        for chosen in std::iter::once(&mut best).chain(&mut further) {
+            chosen.ask_the_others_last(&places.sources);
         }
-        Ok(chosen)
+        Ok((best, further))
     }
 
     /// Enters the first release whose bytes can be had.
     fn enter_first(
         &self,
         config: &Config,
-        releases: Vec<Chosen<'_>>,
+        (best, further): (Chosen<'_>, Vec<Chosen<'_>>),
         drivers: &modules::Drivers,
     ) -> Result<Outcome, BootError> {
-        let mut releases = releases.into_iter().peekable();
-        while let Some(chosen) = releases.next() {
-            match (self.enter(config, &chosen, drivers), releases.peek()) {
-                (Err(BootError::Download(error)), Some(next)) => self.console.warn(format_args!(
-                    "release {} cannot be had ({error}); release {} was verified as well and is tried next",
-                    chosen.release.version, next.release.version
-                )),
-                (outcome, _) => return outcome,
-            }
+        let mut chosen = best;
+        for next in further {
+            let error = match self.enter(config, &chosen, drivers) {
+                Err(BootError::Download(error)) => error,
+                outcome => return outcome,
+            };
+            self.console.warn(format_args!(
+                "release {} cannot be had ({error}); release {} was verified as well and is tried next",
+                chosen.release.version, next.release.version
+            ));
+            chosen = next;
         }
-        Err(BootError::NotFound("no release".to_owned(), "not-found"))
+        self.enter(config, &chosen, drivers)
     }
 
     /// Says what was chosen, and what is odd about what was found.

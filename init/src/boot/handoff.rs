@@ -18,6 +18,7 @@ use crate::overlay;
 use crate::progress::Mib;
 use crate::quiet;
 use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, Memory, RUN};
+use crate::store::Access;
 
 impl StageOne<'_> {
     /// Takes the first hand-off of the manifest's list that works. Returns what PID 1 has to do, unless it jumped.
@@ -175,7 +176,7 @@ impl StageOne<'_> {
             epoch: chosen.trust.epoch,
             floor_epoch: chosen.trust.floor_epoch,
             issued: release.issued,
-            state: Memory::of(&config.store, chosen.access),
+            state: Memory::of(&config.store, Access::of(chosen.mode)),
             init: release.init.clone(),
             rootfs_size: rootfs.size,
             rootfs_sha256: rootfs.sha256.to_string(),
