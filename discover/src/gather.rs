@@ -96,7 +96,7 @@ pub fn gather(origins: &[Origin], request: &Request<'_>, deadline: Instant) -> G
         Document::Rotation(envelope) => gathered.rotations.push((source.to_owned(), envelope)),
     });
     for (source, error) in failures {
-        // A place that is away is away for both questions.
+        // A place that is away is away for both questions; the one for the release is named.
         if !gathered.failures.iter().any(|(named, _)| *named == source) {
             gathered.failures.push((source, error));
         }
@@ -155,7 +155,8 @@ impl<T> Inquiry<T> {
     }
 }
 
-/// Runs each inquiry on its own thread, gives what comes to `take` with its source until `deadline`, and says which failed.
+/// Runs each inquiry on its own thread, gives what comes to `take` with its source until `deadline`, and says which failed,
+/// in the order of the inquiries.
 ///
 /// A thread that is late is left behind: it has the same deadline for its sockets, so it ends by itself soon after.
 fn collect<T: Send + 'static>(
@@ -173,7 +174,7 @@ fn collect<T: Send + 'static>(
             Ok(_) => waiting.push(Some((source, wanted))),
             Err(error) => {
                 waiting.push(None);
-                failures.push((source.clone(), FetchError::Unreachable { url: source, source: error }));
+                failures.push((index, source.clone(), FetchError::Unreachable { url: source, source: error }));
             }
         }
     }
@@ -191,14 +192,15 @@ fn collect<T: Send + 'static>(
             Answer::Done(index, result) => {
                 let source = waiting.get_mut(index).and_then(Option::take);
                 if let (Some((source, _)), Err(error)) = (source, result) {
-                    failures.push((source, error));
+                    failures.push((index, source, error));
                 }
             }
         }
     }
-    let late = waiting.into_iter().flatten();
-    failures.extend(late.map(|(url, phase)| (url.clone(), FetchError::Timeout { url, phase })));
-    failures
+    let late = waiting.into_iter().enumerate().filter_map(|(index, late)| Some((index, late?)));
+    failures.extend(late.map(|(index, (url, phase))| (index, url.clone(), FetchError::Timeout { url, phase })));
+    failures.sort_by_key(|(index, ..)| *index);
+    failures.into_iter().map(|(_, source, error)| (source, error)).collect()
 }
 
 /// Puts the question. Nobody listens after the deadline; what comes then is of no use.
