@@ -17,6 +17,7 @@ use discover::{Origin, Sink};
 use init::{
     console::{Console, Verbosity},
     download::{self, Carrier, Pulse},
+    pool::Pool,
     source::Source,
     sys::memory::SharedBuffer,
 };
@@ -128,7 +129,8 @@ impl std::fmt::Display for Round {
 /// How long PID 1's own download takes.
 fn sealed(origin: &Origin, artifact: &Artifact) -> Result<Duration, Error> {
     let console = Console::attach(Path::new("/nowhere"), "", Verbosity::Quiet);
-    let carrier = Carrier { sources: &[&Source::from(origin.clone())], console: &console, pulse: &Unheard };
+    let pool: Pool = std::iter::once(Source::from(origin.clone())).collect();
+    let carrier = Carrier { sources: &pool, console: &console, pulse: &Unheard };
     let artifact = release::signed(artifact);
     let begun = Instant::now();
     let file = download::sealed(&artifact, &carrier)?;

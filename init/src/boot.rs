@@ -24,8 +24,8 @@ use crate::mode::{self, Mode};
 use crate::modules;
 use crate::network;
 use crate::outcome::Outcome;
+use crate::pool::Pool;
 use crate::quiet;
-use crate::source::Source;
 use crate::store::Access;
 use crate::timeline::Timeline;
 
@@ -43,22 +43,16 @@ pub struct StageOne<'a> {
 /// A release that was chosen, and what is known about how it was found.
 struct Chosen<'a> {
     release: Verified<Manifest>,
-    sources: Vec<&'a Source>,
+    /// Who gave the envelope.
+    source: String,
+    /// Every place: a blob is named by its digest, so that whoever has another release may have it as well.
+    sources: &'a Pool,
     /// The trust file that it was judged by.
     trust: &'a Trust,
     now: Now,
     mode: Mode,
     /// The network that was used, if one was.
     connection: Option<&'a network::Connection>,
-}
-
-impl<'a> Chosen<'a> {
-    /// A blob is named by its digest: whoever has another release may have it as well.
-    fn ask_the_others_last(&mut self, places: &'a [Source]) {
-        let asked: Vec<&str> = self.sources.iter().map(|source| source.name()).collect();
-        let others: Vec<&Source> = places.iter().filter(|place| !asked.contains(&place.name())).collect();
-        self.sources.extend(others);
-    }
 }
 
 impl StageOne<'_> {
@@ -139,24 +133,21 @@ impl StageOne<'_> {
         let Newest { source, release, others, .. } = newest;
         let chosen = |holder: &str, release| Chosen {
             release,
-            sources: places.sources.iter().filter(|place| place.name() == holder).collect(),
+            source: holder.to_owned(),
+            sources: &places.sources,
             trust: &believed.trust,
             now,
             mode,
             connection: places.connection.as_ref(),
         };
-        let mut best = chosen(&source, release);
+        let best = chosen(&source, release);
         let mut further: Vec<Chosen<'a>> = Vec::new();
         for (holder, release) in others {
             let next = chosen(&holder, release);
-            let known = std::iter::once(&mut best).chain(&mut further);
-            match known.into_iter().find(|known| known.release.digest() == next.release.digest()) {
-                Some(same) => same.sources.extend(next.sources),
-                None => further.push(next),
+            let mut known = std::iter::once(&best).chain(&further);
+            if known.all(|known| known.release.digest() != next.release.digest()) {
+                further.push(next);
             }
-        }
-        for chosen in std::iter::once(&mut best).chain(&mut further) {
-            chosen.ask_the_others_last(&places.sources);
         }
         Ok((best, further))
     }

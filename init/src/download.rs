@@ -13,6 +13,7 @@ use verify::{Artifact, ArtifactError, BootFiles, CheckedBytes, PieceList, Signed
 
 use crate::arena::{Arena, ArenaError};
 use crate::console::Console;
+use crate::pool::Pool;
 use crate::progress::{Bar, Mib};
 use crate::record::LARGEST_HANDOFF;
 use crate::source::{Source, SourceError};
@@ -112,8 +113,8 @@ pub struct Downloaded {
 /// What carries the bytes and shows how far they are.
 #[derive(Debug)]
 pub struct Carrier<'a> {
-    /// Places that have the release, best first.
-    pub sources: &'a [&'a Source],
+    /// Places that may have the release.
+    pub sources: &'a Pool,
     /// Where progress is shown.
     pub console: &'a Console,
     /// Called when bytes came, so that somebody who waits knows that this goes on.
@@ -175,8 +176,9 @@ fn receive<'m>(
     })?;
     let mut destination = Destination::new(&list, memory)?;
     let mut tries = Vec::new();
-    for (number, source) in carrier.sources.iter().enumerate() {
-        let slowest = if number + 1 < carrier.sources.len() { SLOW } else { SLOWEST };
+    let sources = carrier.sources.sources();
+    for (number, source) in sources.iter().enumerate() {
+        let slowest = if number + 1 < sources.len() { SLOW } else { SLOWEST };
         let deadline = Instant::now() + GRACE + Duration::from_secs(list.size() / slowest);
         let outcome = destination.lend(|missing| {
             pieces::stream(missing, |filling| fetch(source, &list, deadline, filling, carrier).map_err(TryError::from))

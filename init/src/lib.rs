@@ -30,6 +30,7 @@ pub mod network;
 pub mod outcome;
 pub mod overlay;
 pub mod parameters;
+pub mod pool;
 pub mod progress;
 pub mod quiet;
 pub mod record;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use discover::Origin;
 use init::console::{Console, Verbosity};
 use init::download::{self, Carrier, DownloadError, Pulse};
+use init::pool::Pool;
 use init::source::Source;
 use tempfile::TempDir;
 use verify::{Artifact, Chunks, Pieces, Sha256Digest};
@@ -213,9 +214,9 @@ impl Nginx {
     fn download(&self, artifact: &Artifact, trees: &[&str]) -> Result<Vec<u8>, String> {
         let origin =
             |tree: &&str| Source::from(Origin::parse(&format!("http://127.0.0.1:{}/{tree}", self.port)).unwrap());
-        let origins: Vec<_> = trees.iter().map(origin).collect();
+        let pool: Pool = trees.iter().map(origin).collect();
         let console = Console::attach(Path::new("/nowhere"), "", Verbosity::Quiet);
-        let carrier = Carrier { sources: &origins.iter().collect::<Vec<_>>(), console: &console, pulse: &Unheard };
+        let carrier = Carrier { sources: &pool, console: &console, pulse: &Unheard };
         let file =
             download::sealed(&release::signed(artifact), &carrier).map_err(|error: DownloadError| error.to_string())?;
         let mut bytes = vec![0; usize::try_from(file.size()).unwrap()];

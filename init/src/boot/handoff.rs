@@ -154,10 +154,9 @@ impl StageOne<'_> {
         chosen: &Chosen<'_>,
         fetch: impl FnOnce(&Carrier<'_>) -> Result<T, DownloadError>,
     ) -> Result<T, DownloadError> {
-        let carrier = Carrier { sources: &chosen.sources, console: self.console, pulse: self.pulse };
+        let carrier = Carrier { sources: chosen.sources, console: self.console, pulse: self.pulse };
         let begun = Instant::now();
-        let source = chosen.sources.first().map_or("", |source| source.name());
-        let fields = |_: &T| vec![("bytes", bytes.to_string()), ("source", source.to_owned())];
+        let fields = |_: &T| vec![("bytes", bytes.to_string()), ("source", chosen.source.clone())];
         let fetched = self.timeline.stage("download", || fetch(&carrier), fields)?;
         let seconds = begun.elapsed().as_secs_f32();
         self.console.info(format_args!("{} downloaded and verified in {seconds:.1} s", Mib(bytes)));
@@ -182,7 +181,7 @@ impl StageOne<'_> {
             rootfs_sha256: rootfs.sha256.to_string(),
             handoff: way.as_str().to_owned(),
             mode: chosen.mode.to_string(),
-            source: chosen.sources.first().map_or_else(String::new, |source| source.name().to_owned()),
+            source: chosen.source.clone(),
             rescue_prompt: chosen.trust.policy.rescue_prompt,
             clock: Clock { now: chosen.now.time.unix(), trusted: chosen.now.trusted },
             network: chosen.connection.cloned(),

@@ -11,6 +11,7 @@ use super::{BootError, StageOne, listed};
 use crate::config::Config;
 use crate::media::{self, NoMedium};
 use crate::network::{self, Network};
+use crate::pool::Pool;
 use crate::source::Source;
 use crate::timeline::Kind;
 
@@ -24,7 +25,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// Places that may have the release, and what they have. Untrusted.
 pub(super) struct Places {
     /// The places.
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Pool,
     /// Their envelopes.
     pub(super) found: Gathered,
     /// The network that leads to them, if one does.
@@ -126,7 +127,8 @@ impl StageOne<'_> {
         if believed.trust.policy.transparency.is_none() {
             return;
         }
-        let origins: Vec<Origin> = places.sources.iter().filter_map(Source::origin).cloned().collect();
+        let origins: Vec<Origin> =
+            places.sources.sources().iter().filter_map(|source| source.origin().cloned()).collect();
         let place = (believed.trust.channel.as_str(), Arch::COMPILED.as_str());
         let deadline = Instant::now() + GATHERING;
         for (source, error) in discover::prove(&mut places.found.candidates, &origins, place, deadline) {

@@ -1,0 +1,104 @@
+//! The places that bytes may come from, for one boot. It may grow while a download goes on, and who lied is out for good.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use discover::Limits;
+
+use crate::source::Source;
+
+/// Places in the order in which they are asked, best first. Each name is there once, and they are at most twice as many as
+/// origins are ever asked ([`Limits::origins`]): whoever can make this machine hear of places cannot make it keep more.
+#[derive(Debug, Default)]
+pub struct Pool {
+    places: Mutex<Vec<Place>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    source: Arc<Source>,
+    /// Whether it gave bytes that are not the signed ones.
+    lied: bool,
+}
+
+impl Pool {
+    /// A pool of these places, as far as there is room for them.
+    pub fn new(sources: impl IntoIterator<Item = Arc<Source>>) -> Self {
+        let pool = Self::default();
+        for source in sources {
+            pool.join(source);
+        }
+        pool
+    }
+
+    /// Takes a place in, from any thread; a download that goes on uses it at once. False if it is known by this name
+    /// already, banned or not, or if there are too many.
+    pub fn join(&self, source: Arc<Source>) -> bool {
+        let mut places = self.places();
+        let known = places.iter().any(|place| place.source.name() == source.name());
+        let joins = !known && places.len() < 2 * Limits::default().origins;
+        if joins {
+            places.push(Place { source, lied: false });
+        }
+        joins
+    }
+
+    /// Asks the place of this name for nothing more: it gave bytes that are not the signed ones.
+    pub fn ban(&self, name: &str) {
+        for place in self.places().iter_mut().filter(|place| place.source.name() == name) {
+            place.lied = true;
+        }
+    }
+
+    /// Who may be asked now.
+    pub fn sources(&self) -> Vec<Arc<Source>> {
+        self.places().iter().filter(|place| !place.lied).map(|place| Arc::clone(&place.source)).collect()
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
+        // Whatever a thread that died did, it left whole places: there is no step between two of them.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FromIterator<Source> for Pool {
+    fn from_iter<I: IntoIterator<Item = Source>>(sources: I) -> Self {
+        Self::new(sources.into_iter().map(Arc::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use discover::Origin;
+
+    use super::*;
+
+    fn source(number: usize) -> Arc<Source> {
+        Arc::new(Origin::parse(&format!("http://192.0.2.{number}")).unwrap().into())
+    }
+
+    fn names(pool: &Pool) -> Vec<String> {
+        pool.sources().iter().map(|source| source.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_place_is_there_once_and_in_order() {
+        let pool = Pool::new([2, 1, 2].map(source));
+        assert!(!pool.join(source(1)) && pool.join(source(3)));
+        assert_eq!(names(&pool), ["http://192.0.2.2", "http://192.0.2.1", "http://192.0.2.3"]);
+    }
+
+    #[test]
+    fn who_lied_does_not_come_back() {
+        let pool = Pool::new([1, 2].map(source));
+        pool.ban("http://192.0.2.1");
+        assert!(!pool.join(source(1)));
+        assert_eq!(names(&pool), ["http://192.0.2.2"]);
+    }
+
+    #[test]
+    fn a_flood_of_places_ends() {
+        let pool = Pool::new((1..200).map(source));
+        assert_eq!(names(&pool).len(), 16);
+        assert!(!pool.join(source(200)));
+    }
+}
