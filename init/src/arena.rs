@@ -6,7 +6,7 @@ use std::ops::Range;
 use rustix::io::Errno;
 use verify::CheckedBytes;
 
-use crate::sys::memory::{SealedFile, SharedBuffer};
+use crate::sys::memory::{Reader, SealedFile, SharedBuffer};
 
 /// A file in memory while it is put together.
 #[derive(Debug)]
@@ -54,6 +54,11 @@ impl Arena {
     /// Makes room for `size` bytes; see [`SharedBuffer::reserve`].
     pub fn reserve(name: &str, size: usize) -> rustix::io::Result<Self> {
         Ok(Self { buffer: SharedBuffer::reserve(name, size)?, known: Vec::new() })
+    }
+
+    /// A way for others to read it.
+    pub fn reader(&self) -> Reader {
+        self.buffer.reader()
     }
 
     /// Lends `size` bytes from `at` on, and keeps them for good if they come back proved.

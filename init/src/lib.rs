@@ -37,6 +37,7 @@ pub mod record;
 pub mod recover;
 pub mod rescue;
 pub mod root;
+pub mod share;
 pub mod source;
 pub mod store;
 pub mod supervisor;

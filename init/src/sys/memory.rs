@@ -2,15 +2,16 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// A writable memfd and its one mapping. Nobody else has the descriptor while bytes can change.
+/// A writable memfd and its one mapping. While bytes can change, others have the descriptor only behind a [`Reader`].
 #[derive(Debug)]
 pub struct SharedBuffer {
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     address: NonNull<u8>,
     size: usize,
 }
@@ -29,8 +30,8 @@ impl SharedBuffer {
         // An empty file cannot be mapped (mmap(2), EINVAL).
         let length = u64::try_from(size.max(1)).map_err(|_| io::Errno::FBIG)?;
         ftruncate(&descriptor, length)?;
-        // SAFETY: a fresh address is asked for, and the length is that of the file just made. Nobody else has
-        // the descriptor, so that the bytes cannot change or vanish behind the mapping.
+        // SAFETY: a fresh address is asked for, and the length is that of the file just made. Nobody else can write
+        // to the descriptor, so that the bytes cannot change or vanish behind the mapping.
         let address = unsafe {
             mmap(
                 std::ptr::null_mut(),
@@ -42,7 +43,12 @@ impl SharedBuffer {
             )?
         };
         let address = NonNull::new(address.cast()).ok_or(io::Errno::NOMEM)?;
-        Ok(Self { descriptor, address, size })
+        Ok(Self { descriptor: Arc::new(descriptor), address, size })
+    }
+
+    /// A way for others to read the file, before and after it is sealed.
+    pub fn reader(&self) -> Reader {
+        Reader(Arc::clone(&self.descriptor))
     }
 
     /// The bytes.
@@ -57,11 +63,11 @@ impl SharedBuffer {
     pub(crate) fn seal(self, length: usize) -> io::Result<SealedFile> {
         let length = length.min(self.size);
         let whole = u64::try_from(length).map_err(|_| io::Errno::FBIG)?;
-        // A descriptor of our own, since dropping `self` closes the first one and unmaps.
-        let descriptor = io::fcntl_dupfd_cloexec(&self.descriptor, 0)?;
+        let descriptor = Arc::clone(&self.descriptor);
+        // The mapping goes; a file that is mapped for writing cannot be sealed.
         drop(self);
-        ftruncate(&descriptor, whole)?;
-        fcntl_add_seals(&descriptor, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+        ftruncate(&*descriptor, whole)?;
+        fcntl_add_seals(&*descriptor, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         Ok(SealedFile { descriptor, size: whole })
     }
 }
@@ -73,10 +79,24 @@ impl Drop for SharedBuffer {
     }
 }
 
+/// Reads a buffer's file, and can do nothing else with it. Keeps its memory as long as it lives.
+///
+/// Not by sendfile(2): the pages that wait in a socket are pinned, and a file with a pinned page cannot be sealed (fcntl(2),
+/// `F_SEAL_WRITE`, EBUSY). A peer that does not read would hold up the boot.
+#[derive(Debug, Clone)]
+pub struct Reader(Arc<OwnedFd>);
+
+impl Reader {
+    /// Reads bytes from `offset` of the file on into `buffer`, as many as there are.
+    pub fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        io::pread(&*self.0, buffer, offset)
+    }
+}
+
 /// A memfd that nobody can change any more.
 #[derive(Debug)]
 pub struct SealedFile {
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     size: u64,
 }
 
@@ -84,6 +104,11 @@ impl SealedFile {
     /// Length in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// A way for others to read it.
+    pub fn reader(&self) -> Reader {
+        Reader(Arc::clone(&self.descriptor))
     }
 }
 
@@ -109,6 +134,19 @@ mod tests {
         assert_eq!(rustix::io::pwrite(&file, b"x", 0), Err(io::Errno::PERM));
         assert_eq!(rustix::fs::ftruncate(&file, 1), Err(io::Errno::PERM));
         assert_eq!(fcntl_add_seals(&file, SealFlags::WRITE), Err(io::Errno::PERM));
+    }
+
+    #[test]
+    fn a_reader_sees_the_file_before_and_after_it_is_sealed() {
+        let mut buffer = SharedBuffer::reserve("test", 8192).unwrap();
+        buffer.bytes()[4094..4098].copy_from_slice(b"abcd");
+        let (reader, mut read) = (buffer.reader(), [0; 3]);
+        assert_eq!(reader.read(&mut read, 4094).unwrap(), 3);
+        assert_eq!(&read, b"abc");
+        let _sealed = buffer.seal(4097).unwrap();
+        assert_eq!(reader.read(&mut read, 4095).unwrap(), 2, "cut");
+        assert_eq!(&read, b"bcc");
+        assert_eq!(reader.read(&mut read, 5000).unwrap(), 0);
     }
 
     #[test]
