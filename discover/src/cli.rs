@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use serde::Serialize;
 
-use crate::dht::Locator;
 use crate::tls::Clock;
-use crate::{Candidate, Claim, Found, Limits, Origin, Request, Search, Tls, Way, search};
+use crate::{Candidate, Claim, Found, Limits, Locator, Manner, Origin, Request, Search, Tls, Way, search};
 
 /// Silence of the local network that counts as its end, once something is found.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -95,7 +94,7 @@ struct Report {
 pub struct Listed {
     /// The base URL of the tree.
     pub source: String,
-    /// How the place was found: `given`, `mdns` or `dht`.
+    /// How the place was found: `given`, `dhcp`, `mdns` or `dht`.
     pub found_by: &'static str,
     /// The same in words.
     pub found: String,
@@ -136,9 +135,9 @@ pub fn look(places: &Places, epoch: u64) -> Result<Found, String> {
     if places.origin.is_empty() && !places.mdns && !places.dht {
         return Err("say where to look: --origin URL, --mdns or --dht".to_owned());
     }
-    let tls = tls(places)?;
+    let manner = Manner { proxy: None, tls: tls(places)? };
     let origin = |text: &String| {
-        Origin::parse(text).map(|origin| origin.with_tls(tls.clone())).map_err(|error| error.to_string())
+        Origin::parse(text).map(|origin| (Way::Given, manner.of(origin))).map_err(|error| error.to_string())
     };
     let origins = places.origin.iter().map(origin).collect::<Result<Vec<_>, _>>()?;
     let most = Limits::default().origins;
@@ -146,14 +145,17 @@ pub fn look(places: &Places, epoch: u64) -> Result<Found, String> {
         return Err(format!("{} times --origin is too often, at most {most} are asked", origins.len()));
     }
     let locator = places.locator.filter(|_| places.dht).map(|key| Locator { key, bootstrap: places.bootstrap.clone() });
+    let timeout = Duration::from_secs(places.timeout);
     Ok(search(&Search {
         request: Request { channel: &places.channel, arch: &places.arch, epoch },
-        origins: &origins,
+        places: &origins,
         link: places.mdns,
-        locator,
-        tls,
-        deadline: Instant::now() + Duration::from_secs(places.timeout),
+        locator: locator.as_ref(),
+        manner: &manner,
+        deadline: Instant::now() + timeout,
         settle: SETTLE,
+        // Whoever asks for the DHT wants its answer.
+        patience: timeout,
     }))
 }
 
@@ -191,6 +193,7 @@ pub fn listed(found: &Found, candidate: &Candidate) -> Listed {
         found.places.iter().find(|(_, origin)| origin.base() == candidate.source).map_or(&Way::Given, |(way, _)| way);
     let found_by = match way {
         Way::Given => "given",
+        Way::Dhcp => "dhcp",
         Way::Link { .. } => "mdns",
         Way::Dht { .. } => "dht",
     };
@@ -207,6 +210,11 @@ pub fn failures(found: &Found) -> Vec<Failure> {
     found.gathered.failures.iter().map(failure).collect()
 }
 
+/// What was found and is not used, in words.
+pub fn remarks(found: &Found) -> Vec<String> {
+    found.remarks.iter().map(ToString::to_string).collect()
+}
+
 /// An error and what caused it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
@@ -219,7 +227,7 @@ impl Report {
             found.gathered.candidates.iter().map(|candidate| listed(found, candidate)).collect();
         // In an order that does not depend on who was quicker.
         candidates.sort_by(|a, b| a.source.cmp(&b.source));
-        Self { verified: false, candidates, failures: failures(found), remarks: found.remarks.clone() }
+        Self { verified: false, candidates, failures: failures(found), remarks: remarks(found) }
     }
 }
 

@@ -8,8 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use mainline::{Dht, MutableItem};
+use mainline::{DEFAULT_BOOTSTRAP_NODES, Dht, MutableItem};
 
+pub use crate::locator::Locator;
 use crate::{Limits, Origin, OriginError};
 
 /// Most bytes of a value: BEP 44 stores 1000 bytes of bencode, of which `996:` before the string takes four.
@@ -20,15 +21,6 @@ const LARGEST: i64 = (1 << 53) - 1;
 
 /// Most items that one search looks at: each is of one node.
 const MOST_ITEMS: usize = 64;
-
-/// Who wrote the list, and whom to ask first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Locator {
-    /// The raw Ed25519 public key of whoever names the places.
-    pub key: [u8; 32],
-    /// Nodes to begin with, as `HOST:PORT`.
-    pub bootstrap: Vec<String>,
-}
 
 /// What the newest item says.
 #[derive(Debug, Clone)]
@@ -179,7 +171,7 @@ fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Looks for the places of a channel; returns at `deadline` at the latest. Of all answers the one with the highest sequence
 /// number counts.
 pub fn locate(locator: &Locator, channel: &str, arch: &str, deadline: Instant) -> Result<Located, DhtError> {
-    let (nodes, salt, key) = (locator.bootstrap.clone(), salt(channel, arch), locator.key);
+    let (nodes, salt, key) = (nodes_of(&locator.bootstrap), salt(channel, arch), locator.key);
     let name = salt.clone();
     let item = by(deadline, move |found| {
         let dht = match join(&nodes) {
@@ -269,7 +261,12 @@ fn by<T: Send + 'static>(
     }
 }
 
-/// A node of ours that answers nobody, beginning at the given ones and at no others.
+/// The nodes to begin with: the given ones and no others, or else those that are well known.
+fn nodes_of(bootstrap: &[String]) -> Vec<String> {
+    if bootstrap.is_empty() { DEFAULT_BOOTSTRAP_NODES.map(str::to_owned).to_vec() } else { bootstrap.to_vec() }
+}
+
+/// A node of ours that answers nobody.
 fn join(bootstrap: &[String]) -> Result<Dht, DhtError> {
     let v4 = |address| match address {
         SocketAddr::V4(address) => Some(address),

@@ -4,8 +4,8 @@
 //! this crate does not know. What it does guarantee is that no peer can make it panic, wait without a deadline or allocate
 //! without a limit ([`Limits`]), and that every failure names the place, the value seen and the value wanted.
 //!
+//! - [`search`](mod@search): every way of finding origins at once, and what those have;
 //! - `mdns` and `dht` (cargo features): the directory of the local network, and that of the BitTorrent DHT;
-//! - `search` (with one of the two): every way of finding origins at once, and what those have;
 //! - `tls` (cargo feature): which servers of https origins are believed to be the ones that were asked;
 //! - [`origin`]: one static HTTP tree, its envelopes and blobs;
 //! - [`gather`](mod@gather): the envelopes of all origins, and the trust files that they have, at once, until a deadline;
@@ -27,13 +27,13 @@ mod hostile;
 mod limits;
 mod line;
 mod link;
+mod locator;
 mod lookup;
 #[cfg(feature = "mdns")]
 pub mod mdns;
 pub mod origin;
 mod portal;
 mod proxy;
-#[cfg(any(feature = "dht", feature = "mdns"))]
 pub mod search;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -44,9 +44,9 @@ pub use claim::Claim;
 pub use error::FetchError;
 pub use gather::{Candidate, Gathered, Request, gather, prove};
 pub use limits::Limits;
+pub use locator::{Locator, LocatorError};
 pub use origin::{Origin, Sink};
 pub use proxy::{Proxy, ProxyError};
-#[cfg(any(feature = "dht", feature = "mdns"))]
-pub use search::{Found, Search, Way, search};
+pub use search::{Found, Manner, Remark, Search, Way, search};
 #[cfg(feature = "tls")]
 pub use tls::Tls;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::gather::{Gathered, Request, gather};
-use crate::{FetchError, Limits, Origin};
+use crate::{FetchError, Limits, Locator, Origin, Proxy};
 
 /// Stack of a thread that only waits for others.
 const STACK_BYTES: usize = 256 << 10;
@@ -18,26 +18,51 @@ const STACK_BYTES: usize = 256 << 10;
 const LINK_TRIES: u32 = 6;
 const LINK_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether there is more to wait for.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Where to look, for what and for how long.
 #[derive(Debug)]
 pub struct Search<'a> {
     /// What is asked for.
     pub request: Request<'a>,
-    /// Places that are known.
-    pub origins: &'a [Origin],
+    /// Places that are known, and how they came to be.
+    pub places: &'a [(Way, Origin)],
     /// Whether the directory of the local network is listened to.
-    #[cfg(feature = "mdns")]
     pub link: bool,
     /// Whose list of places is looked for in the DHT.
-    #[cfg(feature = "dht")]
-    pub locator: Option<crate::dht::Locator>,
-    /// How https servers that are found prove themselves.
-    #[cfg(feature = "tls")]
-    pub tls: crate::Tls,
+    pub locator: Option<&'a Locator>,
+    /// How the places of that list are asked.
+    pub manner: &'a Manner,
     /// When it ends at the latest.
     pub deadline: Instant,
     /// The local network never says that it is done: with a candidate in hand, this much silence of it is the end.
     pub settle: Duration,
+    /// With a candidate in hand, the DHT is waited for so long, from the beginning on.
+    pub patience: Duration,
+}
+
+/// How places on any network are asked.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// The proxy that leads to them.
+    pub proxy: Option<Proxy>,
+    /// How https servers prove themselves.
+    #[cfg(feature = "tls")]
+    pub tls: crate::Tls,
+}
+
+impl Manner {
+    /// The place, asked in this manner.
+    #[must_use]
+    pub fn of(&self, origin: Origin) -> Origin {
+        #[cfg(feature = "tls")]
+        let origin = origin.with_tls(self.tls.clone());
+        match &self.proxy {
+            Some(proxy) => origin.through(proxy),
+            None => origin,
+        }
+    }
 }
 
 /// How a place was found.
@@ -45,6 +70,8 @@ pub struct Search<'a> {
 pub enum Way {
     /// It was given.
     Given,
+    /// A DHCP server named it.
+    Dhcp,
     /// Somebody on the link offers it.
     Link {
         /// What the offer calls itself.
@@ -59,14 +86,41 @@ pub enum Way {
     },
 }
 
+impl Way {
+    /// How often a place that was found so is asked until it can be reached: on a link that has just come up neither end has
+    /// its addresses for certain (RFC 4862, duplicate address detection), although each hears the other.
+    fn tries(&self) -> u32 {
+        match self {
+            Self::Given | Self::Dht { .. } => 1,
+            Self::Dhcp | Self::Link { .. } => LINK_TRIES,
+        }
+    }
+}
+
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given => f.write_str("given"),
+            Self::Dhcp => f.write_str("from the DHCP server"),
             Self::Link { name, version: None } => write!(f, "on this link, '{name}'"),
             Self::Link { name, version: Some(version) } => write!(f, "on this link, '{name}', which offers {version}"),
             Self::Dht { sequence } => write!(f, "from the DHT, list {sequence}"),
         }
+    }
+}
+
+/// What was found and is not used, or a way that did not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// The reason in one short stable word, for markers and scripts.
+    pub kind: &'static str,
+    /// The same in words for people.
+    pub text: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -77,35 +131,52 @@ pub struct Found {
     pub places: Vec<(Way, Origin)>,
     /// What the places have.
     pub gathered: Gathered,
-    /// What was found and is not used, or did not work: in words for people.
-    pub remarks: Vec<String>,
+    /// What was found and is not used, and what did not work.
+    pub remarks: Vec<Remark>,
+}
+
+impl Found {
+    fn remark(&mut self, kind: &'static str, text: String) {
+        self.remarks.push(Remark { kind, text });
+    }
+}
+
+/// A way of finding places that is at work while others are asked.
+#[derive(Debug, Clone, Copy)]
+enum Directory {
+    Link,
+    Dht,
 }
 
 /// What a thread of the search tells.
 enum News {
+    #[cfg_attr(
+        not(any(feature = "dht", feature = "mdns")),
+        expect(dead_code, reason = "no directory is in this build")
+    )]
     Place(Way, Box<Origin>),
-    Remark(String),
+    Remark(Remark),
     /// A way of finding places is at its end.
-    Done,
+    Done(Directory),
     Answer(Gathered),
 }
 
 /// Looks everywhere at once; returns when every way is at its end and every place has answered, or at the deadline.
 pub fn search(search: &Search<'_>) -> Found {
     let (news, arrivals) = mpsc::channel();
-    let mut running = Running { found: Found::default(), news, asked: 0, ways: 0, listening: false };
-    for origin in search.origins.iter().take(Limits::default().origins) {
-        running.ask(Way::Given, origin.clone(), search);
+    let mut running =
+        Running { found: Found::default(), news, begun: Instant::now(), asked: 0, listening: false, locating: false };
+    for (way, origin) in search.places.iter().take(2 * Limits::default().origins) {
+        running.ask(way.clone(), origin.clone(), search);
     }
-    #[cfg(feature = "mdns")]
     if search.link {
-        running.listening = running.way("mdns", link_way(search));
+        running.listening = running.start(Directory::Link, link_way(search));
     }
-    #[cfg(feature = "dht")]
-    if let Some(locator) = &search.locator {
-        running.way("locate", dht_way(locator.clone(), search));
+    if let Some(locator) = search.locator {
+        running.locating = running.start(Directory::Dht, dht_way(locator.clone(), search));
     }
     running.collect(&arrivals, search);
+    running.conclude(search);
     running.found
 }
 
@@ -113,20 +184,21 @@ pub fn search(search: &Search<'_>) -> Found {
 struct Running {
     found: Found,
     news: Sender<News>,
+    begun: Instant,
     /// Places that have not answered.
     asked: usize,
-    /// Ways that are not at their end.
-    ways: usize,
-    /// Whether the local network is one of them.
+    /// Whether the local network is listened to.
     listening: bool,
+    /// Whether the DHT is being asked.
+    locating: bool,
 }
 
 impl Running {
     fn collect(&mut self, arrivals: &Receiver<News>, search: &Search<'_>) {
         let mut last = Instant::now();
-        while self.goes_on(last, search.settle) {
+        while self.goes_on(last, search) {
             let left = search.deadline.saturating_duration_since(Instant::now());
-            match arrivals.recv_timeout(left.min(search.settle)) {
+            match arrivals.recv_timeout(left.min(TICK)) {
                 Ok(news) => {
                     last = Instant::now();
                     self.hear(news, search);
@@ -141,16 +213,19 @@ impl Running {
         }
     }
 
-    fn goes_on(&self, last: Instant, settle: Duration) -> bool {
-        let settled = self.listening && !self.found.gathered.candidates.is_empty() && last.elapsed() >= settle;
-        self.asked > 0 || self.ways > usize::from(settled)
+    fn goes_on(&self, last: Instant, search: &Search<'_>) -> bool {
+        let in_hand = !self.found.gathered.candidates.is_empty();
+        let listening = self.listening && !(in_hand && last.elapsed() >= search.settle);
+        let locating = self.locating && !(in_hand && self.begun.elapsed() >= search.patience);
+        self.asked > 0 || listening || locating
     }
 
     fn hear(&mut self, news: News, search: &Search<'_>) {
         match news {
             News::Place(way, origin) => self.ask(way, *origin, search),
             News::Remark(remark) => self.found.remarks.push(remark),
-            News::Done => self.ways -= 1,
+            News::Done(Directory::Link) => self.listening = false,
+            News::Done(Directory::Dht) => self.locating = false,
             News::Answer(mut answer) => {
                 self.asked -= 1;
                 let gathered = &mut self.found.gathered;
@@ -158,6 +233,23 @@ impl Running {
                 gathered.rotations.append(&mut answer.rotations);
                 gathered.failures.append(&mut answer.failures);
             }
+        }
+    }
+
+    /// Says of what was silent to the end that it was.
+    fn conclude(&mut self, search: &Search<'_>) {
+        let in_hand = !self.found.gathered.candidates.is_empty();
+        if self.locating && in_hand {
+            let seconds = self.begun.elapsed().as_secs();
+            self.found.remark("timeout", format!("the DHT was not waited for any longer after {seconds} s"));
+        }
+        let heard = self.found.places.iter().any(|(way, _)| matches!(way, Way::Link { .. }));
+        if cfg!(feature = "mdns") && search.link && !heard && !in_hand {
+            let Request { channel, arch, .. } = search.request;
+            self.found.remark(
+                "not-found",
+                format!("nobody on this link offers channel {channel} for {arch}; `phase serve --advertise` does"),
+            );
         }
     }
 
@@ -169,13 +261,13 @@ impl Running {
             return;
         }
         if self.found.places.iter().filter(|(other, _)| same_way(other)).count() >= most {
-            self.found.remarks.push(format!("{origin} ({way}) was not asked: {most} others came before it"));
+            self.found.remark("too-many", format!("{origin} ({way}) was not asked: {most} others came before it"));
             return;
         }
         let Request { channel, arch, epoch } = search.request;
         let (channel, arch) = (channel.to_owned(), arch.to_owned());
         let (asked, deadline, news) = (origin.clone(), search.deadline, self.news.clone());
-        let tries = if matches!(way, Way::Link { .. }) { LINK_TRIES } else { 1 };
+        let tries = way.tries();
         let run = move || {
             let request = Request { channel: &channel, arch: &arch, epoch };
             // Nobody listens any more after the search.
@@ -183,33 +275,33 @@ impl Running {
         };
         match thread::Builder::new().name("ask".to_owned()).stack_size(STACK_BYTES).spawn(run) {
             Ok(_) => self.asked += 1,
-            Err(error) => self.found.remarks.push(format!("{origin} was not asked: {error}")),
+            Err(error) => self.found.remark("thread", format!("{origin} was not asked: {error}")),
         }
         self.found.places.push((way, origin));
     }
 
     /// Starts a way of finding places; says whether it runs.
-    fn way(&mut self, name: &str, find: impl FnOnce(&dyn Fn(News)) + Send + 'static) -> bool {
+    fn start(&mut self, directory: Directory, find: impl FnOnce(&dyn Fn(News)) + Send + 'static) -> bool {
         let news = self.news.clone();
         let run = move || {
             find(&|found| _ = news.send(found));
-            let _ = news.send(News::Done);
+            let _ = news.send(News::Done(directory));
+        };
+        let name = match directory {
+            Directory::Link => "mdns",
+            Directory::Dht => "locate",
         };
         match thread::Builder::new().name(name.to_owned()).spawn(run) {
-            Ok(_) => {
-                self.ways += 1;
-                true
-            }
+            Ok(_) => true,
             Err(error) => {
-                self.found.remarks.push(format!("{name}: {error}"));
+                self.found.remark("thread", format!("{name}: {error}"));
                 false
             }
         }
     }
 }
 
-/// Asks a place until it can be reached: on a link that has just come up neither end has its addresses for certain (RFC 4862,
-/// duplicate address detection), although each hears the other.
+/// Asks a place until it can be reached.
 fn ask_again(place: &Origin, request: &Request<'_>, tries: u32, deadline: Instant) -> Gathered {
     let mut gathered = gather(std::slice::from_ref(place), request, deadline);
     for _ in 1..tries {
@@ -221,6 +313,10 @@ fn ask_again(place: &Origin, request: &Request<'_>, tries: u32, deadline: Instan
         gathered = gather(std::slice::from_ref(place), request, deadline);
     }
     gathered
+}
+
+fn told(kind: &'static str, text: String) -> News {
+    News::Remark(Remark { kind, text })
 }
 
 /// Listens to the local network until the deadline.
@@ -235,7 +331,9 @@ fn link_way(search: &Search<'_>) -> impl FnOnce(&dyn Fn(News)) + Send + 'static 
                 let way = Way::Link { name: place.name, version: place.version };
                 tell(News::Place(way, Box::new(place.origin)));
             }
-            Heard::Dropped(name, reason) => tell(News::Remark(format!("'{name}' on this link is not used: {reason}"))),
+            Heard::Dropped(name, reason) => {
+                tell(told("dropped", format!("'{name}' on this link is not used: {reason}")));
+            }
             Heard::Gone(_) => {}
         };
         let outcome = browse(&channel, &arch, deadline, &mut |news| {
@@ -243,91 +341,41 @@ fn link_way(search: &Search<'_>) -> impl FnOnce(&dyn Fn(News)) + Send + 'static 
             true
         });
         if let Err(error) = outcome {
-            tell(News::Remark(error.to_string()));
+            tell(told("mdns", error.to_string()));
         }
     }
+}
+
+/// A build without multicast DNS hears nobody, and says so.
+#[cfg(not(feature = "mdns"))]
+fn link_way(_: &Search<'_>) -> impl FnOnce(&dyn Fn(News)) + Send + 'static {
+    |tell| tell(told("not-built", "nobody on this link is heard: this build has no multicast DNS".to_owned()))
 }
 
 /// Looks for the list of places in the DHT.
 #[cfg(feature = "dht")]
-fn dht_way(locator: crate::dht::Locator, search: &Search<'_>) -> impl FnOnce(&dyn Fn(News)) + Send + 'static {
+fn dht_way(locator: Locator, search: &Search<'_>) -> impl FnOnce(&dyn Fn(News)) + Send + 'static {
     let (channel, arch) = (search.request.channel.to_owned(), search.request.arch.to_owned());
-    let deadline = search.deadline;
-    #[cfg(feature = "tls")]
-    let tls = search.tls.clone();
+    let (deadline, manner) = (search.deadline, search.manner.clone());
     move |tell| match crate::dht::locate(&locator, &channel, &arch, deadline) {
         Ok(located) => {
             for origin in located.origins {
-                #[cfg(feature = "tls")]
-                let origin = origin.with_tls(tls.clone());
-                tell(News::Place(Way::Dht { sequence: located.sequence }, Box::new(origin)));
+                let way = Way::Dht { sequence: located.sequence };
+                tell(News::Place(way, Box::new(manner.of(origin))));
             }
             for ignored in located.ignored {
-                tell(News::Remark(format!("the list in the DHT: {ignored}")));
+                tell(told("dropped", format!("the list in the DHT: {ignored}")));
             }
         }
-        Err(error) => tell(News::Remark(error.to_string())),
+        Err(error) => tell(told(error.kind(), error.to_string())),
     }
+}
+
+/// A build without the DHT looks for no list, and says so.
+#[cfg(not(feature = "dht"))]
+fn dht_way(_: Locator, _: &Search<'_>) -> impl FnOnce(&dyn Fn(News)) + Send + 'static {
+    |tell| tell(told("not-built", "no list of places is looked for: this build has no DHT".to_owned()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hostile::{reply, serve};
-
-    fn given(origins: &[Origin], deadline: Duration) -> Found {
-        search(&Search {
-            request: Request { channel: "demo", arch: "x86_64", epoch: 1 },
-            origins,
-            #[cfg(feature = "mdns")]
-            link: false,
-            #[cfg(feature = "dht")]
-            locator: None,
-            #[cfg(feature = "tls")]
-            tls: crate::Tls::default(),
-            deadline: Instant::now() + deadline,
-            settle: Duration::from_millis(200),
-        })
-    }
-
-    fn origin(body: &[u8]) -> Origin {
-        let length = body.strip_suffix(b"HOLD").map_or(body.len(), |rest| rest.len() + 1);
-        let answer = reply("200 OK", &format!("Content-Length: {length}\r\n"), body);
-        // Two connections: the envelope, and the next trust file.
-        Origin::parse(&format!("http://{}", serve(vec![answer.clone(), answer]).0)).unwrap()
-    }
-
-    #[test]
-    fn nowhere_to_look_is_no_wait() {
-        let begin = Instant::now();
-        let found = given(&[], Duration::from_secs(20));
-        assert!(found.places.is_empty() && begin.elapsed() < Duration::from_secs(1));
-    }
-
-    #[test]
-    fn a_place_is_asked_once_and_all_answers_count() {
-        let (here, away) = (origin(b"{}"), Origin::parse("http://127.0.0.1:1").unwrap());
-        let found = given(&[here.clone(), away.clone(), here.clone()], Duration::from_secs(20));
-        assert_eq!(found.places.len(), 2);
-        let from: Vec<_> = found.gathered.candidates.iter().map(|candidate| &*candidate.source).collect();
-        assert_eq!(from, [here.base()]);
-        assert!(found.gathered.failures.iter().any(|(from, _)| from == away.base()), "{found:?}");
-    }
-
-    #[test]
-    fn the_deadline_ends_the_search_and_names_who_is_late() {
-        let slow = origin(b"{HOLD");
-        let begin = Instant::now();
-        let found = given(std::slice::from_ref(&slow), Duration::from_millis(500));
-        assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
-        let failures: Vec<_> = found.gathered.failures.iter().map(|(from, error)| (&**from, error.kind())).collect();
-        assert_eq!(failures, [(slow.base(), "timeout")]);
-    }
-
-    #[test]
-    fn one_way_has_only_its_share() {
-        let away: Vec<_> = (1..=20).map(|n| Origin::parse(&format!("http://127.0.0.{n}:1")).unwrap()).collect();
-        let found = given(&away, Duration::from_secs(20));
-        assert_eq!(found.places.len(), Limits::default().origins);
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration, time::Instant};
 use anyhow::Context;
 use discover::{
     Found, Origin,
-    cli::{Failure, Listed, Places, failures, listed, look},
+    cli::{Failure, Listed, Places, failures, listed, look, remarks},
 };
 use serde::Serialize;
 use verify::{Arch, Candidate, Floors, LIMITS, Now, Rules, Trust, rotation, verified};
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn judge(mut found: Found, trust: Trust, arch: Arch, places: &Places) -> Report {
-    let mut remarks = std::mem::take(&mut found.remarks);
+    let mut remarks = remarks(&found);
     let followed = rotation::follow(trust, std::mem::take(&mut found.gathered.rotations));
     remarks.extend(followed.refused().iter().map(|(source, refusal)| format!("a trust file of {source}: {refusal}")));
     let (trust, _) = followed.into_parts();
