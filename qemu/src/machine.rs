@@ -3,12 +3,16 @@
 //! The description is plain data, and [`Machine::arguments`] turns it into QEMU's command line without touching the
 //! host, so that what a machine is can be tested without starting one.
 
+mod drive;
+
 use std::{
     ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
 };
 
+pub use self::drive::{Bus, Optical};
+use self::drive::{Drive, Kind};
 use crate::{Error, Running, program};
 
 /// The program of the only architecture so far, and the package that has it.
@@ -40,10 +44,18 @@ pub enum Network {
     None,
 }
 
+/// A kernel that QEMU starts without a boot loader.
 #[derive(Debug, Clone)]
-struct Disk {
-    path: PathBuf,
-    read_only: bool,
+struct DirectKernel {
+    kernel: PathBuf,
+    initrd: PathBuf,
+}
+
+/// The two flash chips of a UEFI firmware.
+#[derive(Debug, Clone)]
+struct Flash {
+    code: PathBuf,
+    variables: PathBuf,
 }
 
 /// A machine: q35, one serial console, a VGA framebuffer, virtio devices.
@@ -52,14 +64,15 @@ pub struct Machine {
     accelerator: Accelerator,
     memory_mib: u32,
     cpus: u32,
-    kernel: PathBuf,
-    initrd: PathBuf,
+    kernel: Option<DirectKernel>,
+    flash: Option<Flash>,
     append: Vec<String>,
     network: Network,
     card: String,
     netdevs: Vec<(String, String)>,
     backends: Vec<String>,
-    disks: Vec<Disk>,
+    drives: Vec<Drive>,
+    usb_keyboard: bool,
     tpm: Option<PathBuf>,
     clock: Option<String>,
     capture: Option<PathBuf>,
@@ -68,18 +81,25 @@ pub struct Machine {
 impl Machine {
     /// A machine that boots `kernel` with `initrd` directly: TCG, 1024 MiB, one CPU, user network.
     pub fn new(kernel: &Path, initrd: &Path) -> Self {
+        let kernel = DirectKernel { kernel: kernel.to_owned(), initrd: initrd.to_owned() };
+        Self { kernel: Some(kernel), ..Self::from_firmware() }
+    }
+
+    /// A machine whose firmware boots the first drive that it gets; what its kernel is told is up to the boot loader there.
+    pub fn from_firmware() -> Self {
         Self {
             accelerator: Accelerator::default(),
             memory_mib: 1024,
             cpus: 1,
-            kernel: kernel.to_owned(),
-            initrd: initrd.to_owned(),
+            kernel: None,
+            flash: None,
             append: vec!["console=ttyS0".to_owned()],
             network: Network::default(),
             card: "virtio-net-pci".to_owned(),
             netdevs: Vec::new(),
             backends: Vec::new(),
-            disks: Vec::new(),
+            drives: Vec::new(),
+            usb_keyboard: false,
             tpm: None,
             clock: None,
             capture: None,
@@ -143,17 +163,45 @@ impl Machine {
         self
     }
 
+    /// UEFI instead of the BIOS: its code, which is only read, and its variables, which the machine keeps in this very file
+    /// (of OVMF, a copy of `OVMF_VARS_4M.fd`).
+    #[must_use]
+    pub fn uefi(mut self, code: &Path, variables: &Path) -> Self {
+        self.flash = Some(Flash { code: code.to_owned(), variables: variables.to_owned() });
+        self
+    }
+
     /// A virtio disk with the raw image at `path`.
     #[must_use]
-    pub fn disk(mut self, path: &Path) -> Self {
-        self.disks.push(Disk { path: path.to_owned(), read_only: false });
+    pub fn disk(self, path: &Path) -> Self {
+        self.disk_on(Bus::default(), path)
+    }
+
+    /// A disk with the raw image at `path`, plugged in there.
+    #[must_use]
+    pub fn disk_on(mut self, bus: Bus, path: &Path) -> Self {
+        self.drives.push(Drive { path: path.to_owned(), kind: Kind::Disk { bus, read_only: false } });
         self
     }
 
     /// A virtio disk that the guest cannot write.
     #[must_use]
     pub fn read_only_disk(mut self, path: &Path) -> Self {
-        self.disks.push(Disk { path: path.to_owned(), read_only: true });
+        self.drives.push(Drive { path: path.to_owned(), kind: Kind::Disk { bus: Bus::default(), read_only: true } });
+        self
+    }
+
+    /// An optical drive with the disc whose image is at `path`.
+    #[must_use]
+    pub fn disc(mut self, drive: Optical, path: &Path) -> Self {
+        self.drives.push(Drive { path: path.to_owned(), kind: Kind::Disc(drive) });
+        self
+    }
+
+    /// A keyboard on xHCI, which takes QMP's keys instead of the board's own (PS/2).
+    #[must_use]
+    pub fn usb_keyboard(mut self) -> Self {
+        self.usb_keyboard = true;
         self
     }
 
@@ -196,9 +244,15 @@ impl Machine {
         // signal=off: Ctrl-C belongs to the guest.
         arguments.add(["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"]);
         arguments.add_with_path("-qmp", "unix:", qmp, ",server=on,wait=off")?;
-        arguments.add_path("-kernel", &self.kernel);
-        arguments.add_path("-initrd", &self.initrd);
-        arguments.add(["-append", &self.command_line()]);
+        if let Some(DirectKernel { kernel, initrd }) = &self.kernel {
+            arguments.add_path("-kernel", kernel);
+            arguments.add_path("-initrd", initrd);
+            arguments.add(["-append", &self.command_line()]);
+        }
+        if let Some(Flash { code, variables }) = &self.flash {
+            arguments.add_with_path("-drive", "if=pflash,unit=0,format=raw,readonly=on,file=", code, "")?;
+            arguments.add_with_path("-drive", "if=pflash,unit=1,format=raw,file=", variables, "")?;
+        }
         if let Some(time) = &self.clock {
             arguments.add(["-rtc", &format!("base={time}")]);
         }
@@ -206,17 +260,34 @@ impl Machine {
         if let Some(path) = &self.capture {
             arguments.add_with_path("-object", "filter-dump,id=capture,netdev=net0,file=", path, "")?;
         }
-        for (number, disk) in self.disks.iter().enumerate() {
-            let suffix = if disk.read_only { ",readonly=on" } else { "" };
-            let suffix = format!(",format=raw,if=none,id=disk{number}{suffix}");
-            arguments.add_with_path("-drive", "file=", &disk.path, &suffix)?;
-            arguments.add(["-device", &format!("virtio-blk-pci,drive=disk{number}")]);
-        }
+        self.add_drives(&mut arguments)?;
         if let Some(socket) = &self.tpm {
             arguments.add_with_path("-chardev", "socket,id=swtpm,path=", socket, "")?;
             arguments.add(["-tpmdev", "emulator,id=tpm0,chardev=swtpm", "-device", "tpm-tis,tpmdev=tpm0"]);
         }
         Ok(arguments.0)
+    }
+
+    fn add_drives(&self, arguments: &mut Arguments) -> Result<(), Error> {
+        if self.drives.iter().any(|drive| drive.kind.on_virtio_scsi()) {
+            arguments.add(["-device", "virtio-scsi-pci,id=scsi"]);
+        }
+        if self.usb_keyboard || self.drives.iter().any(|drive| drive.kind.on_usb()) {
+            arguments.add(["-device", "qemu-xhci,id=usb"]);
+        }
+        if self.usb_keyboard {
+            arguments.add(["-device", "usb-kbd,bus=usb.0"]);
+        }
+        let mut sata = 0;
+        for (number, Drive { path, kind }) in self.drives.iter().enumerate() {
+            arguments.add_with_path("-drive", "file=", path, &kind.backend(number))?;
+            let boots = if self.kernel.is_none() && number == 0 { ",bootindex=0" } else { "" };
+            for device in kind.devices(number, sata, boots) {
+                arguments.add(["-device", &device]);
+            }
+            sata += usize::from(kind.on_sata());
+        }
+        Ok(())
     }
 
     fn add_network(&self, arguments: &mut Arguments) {
@@ -241,10 +312,16 @@ impl Machine {
     ///
     /// The files are looked at first: QEMU's own words for a missing one do not say what it was for.
     pub fn start(&self) -> Result<Running, Error> {
-        readable("kernel", &self.kernel)?;
-        readable("initramfs", &self.initrd)?;
-        for disk in &self.disks {
-            readable("disk", &disk.path)?;
+        if let Some(DirectKernel { kernel, initrd }) = &self.kernel {
+            readable("kernel", kernel)?;
+            readable("initramfs", initrd)?;
+        }
+        if let Some(Flash { code, variables }) = &self.flash {
+            readable("firmware", code)?;
+            readable("firmware variables", variables)?;
+        }
+        for drive in &self.drives {
+            readable("disk", &drive.path)?;
         }
         let qemu = program::find(QEMU.0, QEMU.1)?;
         Running::start(&qemu, |qmp| self.arguments(qmp))
@@ -296,65 +373,4 @@ impl Arguments {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn command(machine: &Machine) -> String {
-        let arguments = machine.arguments(Path::new("/run/q,mp")).unwrap();
-        arguments.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
-    }
-
-    fn machine() -> Machine {
-        Machine::new(Path::new("/k"), Path::new("/i"))
-    }
-
-    #[test]
-    fn defaults_are_tcg_and_one_user_network() {
-        let command = command(&machine());
-        for part in [
-            "-accel tcg -cpu max",
-            "-m 1024 -smp 1",
-            "-no-reboot",
-            "-netdev user,id=net0 -device virtio-net-pci,netdev=net0,romfile=",
-            "-kernel /k -initrd /i -append console=ttyS0 no_timer_check",
-            "unix:/run/q,,mp,server=on,wait=off",
-        ] {
-            assert!(command.contains(part), "{part:?} is not in {command:?}");
-        }
-        assert!(!["kvm", "-rtc", "tpm"].iter().any(|word| command.contains(word)));
-    }
-
-    #[test]
-    fn networks_and_disks_are_numbered_and_the_rest_is_passed_on() {
-        let machine = machine()
-            .network(Network::Restricted)
-            .netdev("socket,mcast=230.0.0.1:1234", "e1000")
-            .backend("hubport,id=a,hubid=0")
-            .disk(Path::new("/a"))
-            .read_only_disk(Path::new("/b"))
-            .tpm(Path::new("/run/tp,m"))
-            .append("phase.quiet")
-            .capture(Path::new("/run/c,ap"))
-            .clock("1970-01-01T00:00:00");
-        let command = command(&machine);
-        for part in [
-            "user,restrict=on,id=net0",
-            "socket,mcast=230.0.0.1:1234,id=net1 -device e1000,netdev=net1",
-            "file=/a,format=raw,if=none,id=disk0 ",
-            "file=/b,format=raw,if=none,id=disk1,readonly=on",
-            "socket,id=swtpm,path=/run/tp,,m -tpmdev emulator,id=tpm0,chardev=swtpm -device tpm-tis,tpmdev=tpm0",
-            "console=ttyS0 no_timer_check phase.quiet",
-            "-object filter-dump,id=capture,netdev=net0,file=/run/c,,ap",
-            "-rtc base=1970-01-01T00:00:00",
-        ] {
-            assert!(command.contains(part), "{part:?} is not in {command:?}");
-        }
-        assert!(!super::tests::command(&super::tests::machine().network(Network::None)).contains("-netdev"));
-    }
-
-    #[test]
-    fn a_missing_kernel_is_named() {
-        let error = Machine::new(Path::new("/nowhere/vmlinuz"), Path::new("/i")).start().unwrap_err();
-        assert_eq!(error.to_string(), "the machine's kernel /nowhere/vmlinuz cannot be read");
-    }
-}
+mod tests;
