@@ -107,6 +107,12 @@ impl Origin {
         self.document(format!("{}/trust/{epoch}.dsse.json", self.base.url), self.limits.envelope_bytes, deadline)
     }
 
+    /// Fetches what a machine that shares says of the `pieces` pieces of the blob named `hex` (docs/formats.md, "Sharing"):
+    /// `<base>/share/<hex>`, at most one byte for each.
+    pub fn share(&self, hex: &str, pieces: u64, deadline: Instant) -> Result<Vec<u8>, FetchError> {
+        self.document(format!("{}/share/{}", self.base.url, component(hex)?), pieces, deadline)
+    }
+
     /// Fetches a small file whose size is not known.
     fn document(&self, url: String, limit: u64, deadline: Instant) -> Result<Vec<u8>, FetchError> {
         let mut response = self.ask(&url, None, deadline, self.line())?;

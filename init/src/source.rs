@@ -5,6 +5,8 @@ use std::time::Instant;
 use discover::{FetchError, Origin, Sink};
 
 use crate::media::{Medium, MediumError};
+use crate::share::neighbour::Neighbour;
+use crate::share::shelf::PieceState;
 use crate::timeline::Kind;
 
 /// A place.
@@ -12,6 +14,8 @@ use crate::timeline::Kind;
 pub enum Source {
     /// A web server.
     Origin(Box<Origin>),
+    /// A machine of the link that shares what it has proved so far.
+    Neighbour(Neighbour),
     /// A disk, a stick, or the initramfs itself.
     Medium(Medium),
 }
@@ -20,6 +24,15 @@ impl From<Origin> for Source {
     fn from(origin: Origin) -> Self {
         Self::Origin(Box::new(origin))
     }
+}
+
+/// What a place says that it has of a blob. A claim: what it gives is proved like all else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The whole, if it has it at all.
+    All,
+    /// These pieces, in order. That one is being fetched is worth a wait with an end: it need never come.
+    Some(Vec<PieceState>),
 }
 
 /// The bytes did not come.
@@ -57,6 +70,7 @@ impl Source {
     pub fn name(&self) -> &str {
         match self {
             Self::Origin(origin) => origin.base(),
+            Self::Neighbour(neighbour) => neighbour.origin().base(),
             Self::Medium(medium) => medium.name(),
         }
     }
@@ -65,7 +79,17 @@ impl Source {
     pub fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Origin(origin) => Some(origin),
+            Self::Neighbour(neighbour) => Some(neighbour.origin()),
             Self::Medium(_) => None,
+        }
+    }
+
+    /// What it has by now of the blob named `hex` in `pieces` pieces. Only a neighbour is asked, with a short deadline; the
+    /// error is that of a neighbour that is not there any more, or is none.
+    pub fn holds(&self, hex: &str, pieces: usize) -> Result<Holds, SourceError> {
+        match self {
+            Self::Origin(_) | Self::Medium(_) => Ok(Holds::All),
+            Self::Neighbour(neighbour) => Ok(Holds::Some(neighbour.holds(hex, pieces)?)),
         }
     }
 
@@ -82,6 +106,7 @@ impl Source {
     ) -> Result<(), SourceError> {
         match self {
             Self::Origin(origin) => Ok(origin.blob(hex, size, end, sink, deadline, on_progress)?),
+            Self::Neighbour(neighbour) => Ok(neighbour.origin().blob(hex, size, end, sink, deadline, on_progress)?),
             Self::Medium(medium) => Ok(medium.blob(hex, size, end, sink, on_progress)?),
         }
     }
