@@ -116,6 +116,7 @@ pub fn search(question: Question) -> Found {
             break;
         }
     }
+    search.found.others.sort_unstable();
     search.found
 }
 
@@ -245,6 +246,7 @@ fn described(superblock: &Superblock) -> String {
     let Superblock { file_system, label } = superblock;
     let name = match file_system {
         FileSystem::Vfat => "FAT",
+        FileSystem::Iso9660 => "ISO 9660",
         other => other.name(),
     };
     if label.is_empty() { format!("{name} without a label") } else { format!("{name} labelled {label:?}") }

@@ -203,7 +203,7 @@ pub struct NoMedium {
 
 fn looked(others: &[(String, String)]) -> String {
     if others.is_empty() {
-        "nothing, since there is no disk; are their drivers in the boot initramfs (--modules disk,media)?".to_owned()
+        "nothing, since there is no disk; are their drivers in the boot initramfs (--modules media)?".to_owned()
     } else {
         others.iter().map(|(name, words)| format!("{name} ({words})")).collect::<Vec<_>>().join(", ")
     }

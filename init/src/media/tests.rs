@@ -135,9 +135,8 @@ fn without_a_medium_everything_that_is_there_is_named_in_bounded_time() {
     plug(machine.path(), "vdc", 4096, &[(510, &[0x55, 0xaa]), (82, b"FAT32   "), (71, b"phase      ")]);
     plug(machine.path(), "loop0", 0, &[]);
     let begun = Instant::now();
-    let mut found = search(question(machine.path()));
+    let found = search(question(machine.path()));
     assert!((Duration::from_secs(2)..Duration::from_secs(10)).contains(&begun.elapsed()));
-    found.others.sort();
     assert_eq!(found.media.len() + found.failures.len(), 0);
     let error = NoMedium { waited: 2, others: found.others }.to_string();
     for words in ["/dev/vda (ext4 labelled \"DATA\")", "/dev/vdb (no file system", "/dev/vdc (FAT labelled \"phase\")"]
@@ -145,6 +144,7 @@ fn without_a_medium_everything_that_is_there_is_named_in_bounded_time() {
         assert!(error.contains(words), "{error}");
     }
     assert!(!error.contains("loop0"), "{error}");
+    assert!(error.find("/dev/vda") < error.find("/dev/vdb"), "in order: {error}");
 }
 
 #[test]

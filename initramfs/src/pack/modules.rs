@@ -147,7 +147,7 @@ impl KernelTree {
 /// The modules of a set, or the one module; and whether it has to be there.
 fn expand(name: &str) -> Vec<(&str, bool)> {
     match sets::find(name) {
-        Some(set) => set.modules.iter().map(|(module, _)| (*module, set.required)).collect(),
+        Some(set) => set.all_modules().map(|module| (module, set.required)).collect(),
         None => vec![(name, true)],
     }
 }

@@ -12,12 +12,22 @@ pub struct Set {
     pub purpose: &'static str,
     /// Whether a kernel that lacks one of the modules is refused.
     pub required: bool,
+    /// A set that is part of this one.
+    pub includes: Option<&'static Self>,
     /// Module and reason.
     pub modules: &'static [(&'static str, &'static str)],
 }
 
+impl Set {
+    /// Every module of this set, and of the one that is part of it.
+    pub fn all_modules(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let own = self.modules.iter();
+        own.chain(self.includes.into_iter().flat_map(|part| part.modules)).map(|(name, _)| *name)
+    }
+}
+
 /// All sets.
-pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET, DISK, MEDIA, TPM];
+pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET, DISK, MEDIA, KEYBOARD, TPM];
 
 /// The set of a name.
 pub fn find(name: &str) -> Option<&'static Set> {
@@ -29,6 +39,7 @@ pub const ROOT: Set = Set {
     name: "root",
     purpose: "squashfs on a loop device under an overlay",
     required: true,
+    includes: None,
     modules: &[
         ("loop", "a block device over rootfs.squashfs"),
         ("squashfs", "the release's root"),
@@ -41,6 +52,7 @@ pub const QEMU_NET: Set = Set {
     name: "qemu-net",
     purpose: "the network of a QEMU machine with a virtio card",
     required: true,
+    includes: None,
     modules: &[("virtio_pci", "the bus of virtio devices on PCI"), ("virtio_net", "-device virtio-net-pci")],
 };
 
@@ -49,6 +61,7 @@ pub const NET: Set = Set {
     name: "net",
     purpose: "the wired network of common PCs, servers, virtual machines and USB adapters",
     required: false,
+    includes: None,
     modules: &[
         // What the command line may ask for (docs/network.md).
         ("8021q", "phase.vlan="),
@@ -120,6 +133,7 @@ pub const DISK: Set = Set {
     name: "disk",
     purpose: "common disks and USB sticks, ext4 and vfat: for --state disk:PARTUUID",
     required: false,
+    includes: None,
     modules: &[
         // Virtual machines.
         ("virtio_pci", "the bus of virtio devices on PCI"),
@@ -134,10 +148,19 @@ pub const DISK: Set = Set {
         ("ahci", "SATA"),
         ("ata_piix", "SATA and IDE of old Intel boards, old QEMU"),
         ("nvme", "NVMe"),
+        ("vmd", "NVMe behind Intel's VMD, the default of many laptops and servers"),
         ("sd_mod", "disks of SCSI, SATA and USB"),
         ("mmc_block", "SD cards and eMMC"),
         ("sdhci_pci", "SD card readers on PCI"),
         ("sdhci_acpi", "SD card readers and eMMC of tablets and laptops"),
+        ("rtsx_pci_sdmmc", "Realtek's SD card readers on PCI, most laptops"),
+        ("rtsx_usb_sdmmc", "the same on USB"),
+        ("mpt3sas", "Broadcom's SAS controllers"),
+        ("megaraid_sas", "Broadcom's MegaRAID and Dell's PERC"),
+        ("hpsa", "HPE's Smart Array"),
+        ("smartpqi", "HPE's and Microchip's newer SAS controllers"),
+        ("aacraid", "Adaptec"),
+        ("mptspi", "VMware's older default"),
         // USB sticks, and the host controllers to reach them.
         ("xhci_pci", "USB 3 host controllers"),
         ("ehci_pci", "USB 2 host controllers"),
@@ -153,15 +176,41 @@ pub const DISK: Set = Set {
     ],
 };
 
-/// What private mode looks at besides [`DISK`].
+/// What private mode looks at.
 pub const MEDIA: Set = Set {
     name: "media",
-    purpose: "optical drives and ISO 9660: with `disk`, all media of private mode",
+    purpose: "what `disk` has, optical drives and ISO 9660: all media of private mode",
     required: false,
+    includes: Some(&DISK),
     modules: &[
         ("cdrom", "what optical drives have in common"),
         ("sr_mod", "optical drives of SATA, SCSI and USB"),
         ("isofs", "the file system of discs and of their images on a stick"),
+    ],
+};
+
+/// Keyboards that a person at the screen types on. Those of PS/2, which most kernels have built in, are most laptops' own.
+pub const KEYBOARD: Set = Set {
+    name: "keyboard",
+    purpose: "keyboards of PS/2, USB and virtual machines: for the menu and the rescue prompt",
+    required: false,
+    includes: None,
+    modules: &[
+        ("i8042", "the PS/2 port, of most laptops too"),
+        ("atkbd", "PS/2 keyboards"),
+        ("xhci_pci", "USB 3 host controllers"),
+        ("ehci_pci", "USB 2 host controllers"),
+        ("uhci_hcd", "their companions for keyboards, of Intel and VIA"),
+        ("ohci_pci", "the same, of all others"),
+        ("usbhid", "USB keyboards"),
+        ("hid_generic", "all that keep to the standard"),
+        ("hid_apple", "Apple's"),
+        ("hid_microsoft", "Microsoft's"),
+        ("hid_logitech_dj", "wireless ones of Logitech"),
+        ("hid_cherry", "Cherry's"),
+        ("hid_lenovo", "Lenovo's"),
+        ("hyperv_keyboard", "Hyper-V and Azure"),
+        ("virtio_input", "QEMU's virtio-keyboard"),
     ],
 };
 
@@ -170,6 +219,7 @@ pub const TPM: Set = Set {
     name: "tpm",
     purpose: "TPM 2.0: for --state tpm",
     required: false,
+    includes: None,
     modules: &[
         ("tpm_tis", "TPM chips, and QEMU's tpm-tis"),
         ("tpm_crb", "TPMs in firmware, and QEMU's tpm-crb"),
@@ -187,8 +237,9 @@ mod tests {
     fn every_line_is_one_module_with_a_reason() {
         for set in ALL {
             assert_eq!(find(set.name), Some(set));
-            let names: BTreeSet<_> = set.modules.iter().map(|(name, _)| name).collect();
-            assert_eq!(names.len(), set.modules.len(), "{} names a module twice", set.name);
+            let names: BTreeSet<_> = set.all_modules().collect();
+            assert_eq!(names.len(), set.all_modules().count(), "{} names a module twice", set.name);
+            assert!(set.includes.is_none_or(|part| part.includes.is_none() && part.required == set.required));
             for (name, reason) in set.modules {
                 assert!(!reason.is_empty() && !name.contains('-'), "{name}");
                 assert!(find(name).is_none(), "{name} is a set and a module");

@@ -192,7 +192,7 @@ impl Lab {
         self.trust("strict.json", &["--state", "refuse"]);
         self.rotation();
         let disk = format!("disk:{PARTUUID}");
-        let modules = "qemu-net,root,disk,media,tpm_tis";
+        let modules = "qemu-net,root,media,tpm_tis";
         for (name, trust, state) in [
             ("disk", "trust.json", disk.as_str()),
             ("strict", "strict.json", &disk),
