@@ -10,7 +10,8 @@ use libfuzzer_sys::fuzz_target;
 
 const IDENTITY: Identity = Identity { hardware: [2, 0, 0, 0, 0, 7], transaction: 0x1234_5678 };
 
-/// A message behind the header that makes it ours: its address, then its options up to 255, which ends them.
+/// A message behind the header that makes it ours: its address, which is the next server's too, then its options up to 255, which
+/// ends them; the first of their bytes are the boot file too.
 fn addressed_to_us(rest: &[u8]) -> Vec<u8> {
     let mut payload = vec![0; 240];
     payload[..3].copy_from_slice(&[2, 1, 6]);
@@ -18,7 +19,11 @@ fn addressed_to_us(rest: &[u8]) -> Vec<u8> {
     payload[28..34].copy_from_slice(&IDENTITY.hardware);
     payload[236..240].copy_from_slice(&[99, 130, 83, 99]);
     let (address, options) = rest.split_at(rest.len().min(4));
-    payload[16..16 + address.len()].copy_from_slice(address);
+    for field in [16, 20] {
+        payload[field..field + address.len()].copy_from_slice(address);
+    }
+    let file = &options[..options.len().min(128)];
+    payload[108..108 + file.len()].copy_from_slice(file);
     payload.extend_from_slice(options);
     payload.push(255);
     payload
@@ -31,7 +36,9 @@ fn check(lease: &Lease) {
     assert!(lease.routes.iter().all(|route| (1..=32).contains(&route.prefix)));
     assert!(lease.mtu.is_none_or(|mtu| mtu >= 576));
     let plain = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic());
-    assert!(lease.domain.as_ref().is_none_or(plain) && lease.boot_url.as_ref().is_none_or(plain));
+    assert!(lease.domain.as_ref().is_none_or(plain) && lease.boot.urls.iter().all(plain));
+    assert!(lease.boot.urls.iter().all(|url| url.len() <= 1024 + 22) && lease.boot.urls.len() <= 2);
+    assert!(lease.boot.refused.iter().all(|reason| reason.len() < 200) && lease.boot.refused.len() <= 2);
 }
 
 fuzz_target!(|bytes: &[u8]| {

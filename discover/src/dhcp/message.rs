@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use thiserror::Error;
 
+use super::boot::BootFile;
+use super::printable;
 use options::Options;
 pub use routes::Route;
 
@@ -25,8 +27,6 @@ const BROADCAST: u16 = 0x8000;
 const ROUTERS: usize = 3;
 /// Most name servers that are kept: more than three are of no use to a resolver.
 const NAME_SERVERS: usize = 3;
-/// Longest boot URL that is kept, in bytes.
-const URL_BYTES: usize = 1024;
 
 /// Option codes of RFC 2132, 77 of RFC 3004 and 121 of RFC 3442.
 mod code {
@@ -44,6 +44,7 @@ mod code {
     pub(super) const MESSAGE: u8 = 56;
     pub(super) const LONGEST: u8 = 57;
     pub(super) const CLIENT: u8 = 61;
+    pub(super) const BOOT_SERVER: u8 = 66;
     pub(super) const BOOT_FILE: u8 = 67;
     pub(super) const USER_CLASS: u8 = 77;
     pub(super) const ROUTES: u8 = 121;
@@ -103,8 +104,8 @@ pub struct Lease {
     pub domain: Option<String>,
     /// The network's MTU in bytes, at least 576.
     pub mtu: Option<u16>,
-    /// Option 67, if it is an http or https URL. Untrusted: a place to look.
-    pub boot_url: Option<String>,
+    /// Option 67 and the header's boot file. Untrusted: places to look.
+    pub boot: BootFile,
 }
 
 /// Why a payload is not a reply for us.
@@ -164,6 +165,7 @@ const WANTED: &[u8] = &[
     code::MTU,
     code::LEASE_TIME,
     code::SERVER,
+    code::BOOT_SERVER,
     code::BOOT_FILE,
 ];
 
@@ -223,11 +225,27 @@ pub fn parse(payload: &[u8], identity: &Identity) -> Result<Reply, MessageError>
     let kind = match options.find(code::KIND) {
         Some([2]) => Kind::Offer,
         Some([5]) => Kind::Ack,
-        Some([6]) => return Ok(Reply::Refusal { server, reason: printable(options.find(code::MESSAGE)) }),
+        Some([6]) => {
+            return Ok(Reply::Refusal { server, reason: printable(options.find(code::MESSAGE).unwrap_or_default()) });
+        }
         _ => return not_ours("no offer, acknowledgement or refusal"),
     };
-    let address = Ipv4Addr::new(payload[16], payload[17], payload[18], payload[19]);
-    Ok(Reply::Lease(kind, lease(address, server, &options)?))
+    let address = |at: usize| Ipv4Addr::new(payload[at], payload[at + 1], payload[at + 2], payload[at + 3]);
+    let mut lease = lease(address(16), server, &options)?;
+    lease.boot = boot(payload, address(20), &options);
+    Ok(Reply::Lease(kind, lease))
+}
+
+/// The boot file by option and by header field (RFC 951; RFC 2132, sections 9.4 and 9.5), on the next server of the header or of
+/// the option. A server that is named by its name is none: it would have to be looked up elsewhere.
+fn boot(payload: &[u8], next_server: Ipv4Addr, options: &Options) -> BootFile {
+    let by_option = || std::str::from_utf8(options.find(code::BOOT_SERVER)?).ok()?.trim_end_matches('\0').parse().ok();
+    let next_server =
+        Some(next_server).filter(|&address| is_host(address)).or_else(by_option).filter(|&at| is_host(at));
+    let mut boot = BootFile::default();
+    boot.take(options.find(code::BOOT_FILE).unwrap_or_default(), next_server);
+    boot.take(options.boot_file(payload), next_server);
+    boot
 }
 
 fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease, MessageError> {
@@ -256,7 +274,7 @@ fn lease(address: Ipv4Addr, server: Ipv4Addr, options: &Options) -> Result<Lease
         seconds,
         domain: options.find(code::DOMAIN).and_then(domain),
         mtu: options.find(code::MTU).and_then(mtu),
-        boot_url: options.find(code::BOOT_FILE).and_then(boot_url),
+        boot: BootFile::default(),
     })
 }
 
@@ -305,19 +323,6 @@ fn domain(bytes: &[u8]) -> Option<String> {
 fn mtu(bytes: &[u8]) -> Option<u16> {
     let value = u16::from_be_bytes(bytes.try_into().ok()?);
     (value >= 576).then_some(value)
-}
-
-fn boot_url(bytes: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
-    let scheme = text.split_once("://")?.0.to_ascii_lowercase();
-    let http = scheme == "http" || scheme == "https";
-    (http && text.len() <= URL_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
-}
-
-/// The printable part of a server's words, at most 80 characters.
-fn printable(bytes: Option<&[u8]>) -> String {
-    let plain = |byte: &&u8| byte.is_ascii_graphic() || **byte == b' ';
-    bytes.unwrap_or_default().iter().filter(plain).take(80).map(|&byte| char::from(byte)).collect()
 }
 
 fn missing(what: &'static str) -> MessageError {

@@ -6,9 +6,11 @@
 //!
 //! Everything in a [`Lease`] is a hint: it may lead nowhere or to an attacker, and it cannot make anything trusted.
 
+mod boot;
 pub mod client;
 pub mod message;
 
+pub use boot::BootFile;
 pub use client::{Client, Event, GaveUp, Step};
 pub use message::{Identity, Kind, Lease, MessageError, Reply, Route};
 
@@ -16,3 +18,9 @@ pub use message::{Identity, Kind, Lease, MessageError, Reply, Route};
 pub const SERVER_PORT: u16 = 67;
 /// UDP port that clients listen on.
 pub const CLIENT_PORT: u16 = 68;
+
+/// The printable part of what a server says, at most 80 characters.
+fn printable(bytes: &[u8]) -> String {
+    let plain = |byte: &&u8| byte.is_ascii_graphic() || **byte == b' ';
+    bytes.iter().filter(plain).take(80).map(|&byte| char::from(byte)).collect()
+}

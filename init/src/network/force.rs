@@ -18,6 +18,8 @@ const SHORT: u32 = 600;
 /// What it takes.
 pub(super) struct Force<'a> {
     pub(super) root: &'a Path,
+    /// [`super::Settings::on_link`]
+    pub(super) on_link: bool,
     pub(super) console: &'a Console,
     pub(super) kernel: &'a mut Kernel,
 }
@@ -32,9 +34,10 @@ impl Force<'_> {
             }
         }
         self.kernel.add_address(link.index, lease.address.into(), lease.prefix)?;
-        let router = lease.routers.first().copied().map(IpAddr::V4);
+        let named: Vec<IpAddr> = lease.dns.iter().copied().map(IpAddr::V4).collect();
+        let (router, dns) = self.beyond(link, lease.routers.first().copied().map(IpAddr::V4), named);
         self.default_route(link, router, Ipv4Addr::UNSPECIFIED.into())?;
-        for route in &lease.routes {
+        for route in lease.routes.iter().filter(|route| !self.on_link || route.router.is_none()) {
             // What is wanted is most often behind the default router: go on without this one.
             let outcome =
                 self.kernel.set_route(link.index, route.network.into(), route.prefix, route.router.map(IpAddr::V4));
@@ -42,8 +45,7 @@ impl Force<'_> {
                 self.console.warn(format_args!("{}: route to {}/{}: {error}", link.name, route.network, route.prefix));
             }
         }
-        let dns: Vec<IpAddr> = lease.dns.iter().copied().map(IpAddr::V4).collect();
-        self.resolver(link, &dns, lease.domain.as_deref());
+        self.resolver(link, &dns, lease.domain.as_deref().filter(|_| !self.on_link));
         self.console.info(format_args!(
             "{}: DHCP server {} gives the address for {} s",
             link.name, lease.server, lease.seconds
@@ -52,8 +54,13 @@ impl Force<'_> {
             self.console
                 .warn(format_args!("{}: the lease ends after {} s and is not renewed", link.name, lease.seconds));
         }
+        for refused in lease.boot.refused.iter().filter(|_| self.on_link) {
+            self.console.warn(format_args!("{}: DHCP server {}: {refused}", link.name, lease.server));
+        }
         let address = format!("{}/{}", lease.address, lease.prefix);
-        Ok(Connection { interface: link.name.clone(), address, router, dns, lease_seconds: Some(lease.seconds) })
+        let boot_urls = lease.boot.urls.clone();
+        let lease_seconds = Some(lease.seconds);
+        Ok(Connection { interface: link.name.clone(), address, router, dns, lease_seconds, boot_urls })
     }
 
     /// The address of `ip=`.
@@ -63,19 +70,31 @@ impl Force<'_> {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        self.default_route(link, fixed.router, everywhere)?;
-        self.resolver(link, &fixed.dns, None);
+        let (router, dns) = self.beyond(link, fixed.router, fixed.dns.clone());
+        self.default_route(link, router, everywhere)?;
+        self.resolver(link, &dns, None);
         let address = format!("{}/{}", fixed.address, fixed.prefix);
-        let (router, dns) = (fixed.router, fixed.dns.clone());
-        Ok(Connection { interface: link.name.clone(), address, router, dns, lease_seconds: None })
+        Ok(connection(link, address, router, dns))
     }
 
-    /// An address that the kernel has made of a router's advertisement, whose routes it has set.
+    /// An address that the kernel has made of a router's advertisement, whose routes it has set, or by itself.
     pub(super) fn advertised(self, link: &Link, address: Ipv6Addr, prefix: u8, dns: Vec<IpAddr>) -> Connection {
-        self.resolver(link, &dns, None);
         let router = self.kernel.ipv6_router(link.index).unwrap_or_default().map(IpAddr::V6);
-        let address = format!("{address}/{prefix}");
-        Connection { interface: link.name.clone(), address, router, dns, lease_seconds: None }
+        let (router, dns) = self.beyond(link, router, dns);
+        self.resolver(link, &dns, None);
+        connection(link, format!("{address}/{prefix}"), router, dns)
+    }
+
+    /// What of a network leads beyond the link, as far as it counts.
+    fn beyond(&self, link: &Link, router: Option<IpAddr>, dns: Vec<IpAddr>) -> (Option<IpAddr>, Vec<IpAddr>) {
+        if !self.on_link {
+            return (router, dns);
+        }
+        if router.is_some() || !dns.is_empty() {
+            let unused = "routers and name servers of this network are not used, local mode stays on the link";
+            self.console.info(format_args!("{}: {unused}", link.name));
+        }
+        (None, Vec::new())
     }
 
     fn default_route(&mut self, link: &Link, router: Option<IpAddr>, everywhere: IpAddr) -> io::Result<()> {
@@ -91,4 +110,9 @@ impl Force<'_> {
             self.console.warn(format_args!("/etc/resolv.conf cannot be written: {error}"));
         }
     }
+}
+
+/// A connection without a lease.
+fn connection(link: &Link, address: String, router: Option<IpAddr>, dns: Vec<IpAddr>) -> Connection {
+    Connection { interface: link.name.clone(), address, router, dns, lease_seconds: None, boot_urls: Vec::new() }
 }

@@ -169,22 +169,27 @@ impl Kernel {
         Ok(self.0.request(&request)?.recv_ack()?)
     }
 
-    /// The first IPv6 address with a meaning beyond its link that one of these interfaces has, with its prefix and the
-    /// interface.
-    pub(super) fn global_ipv6(&mut self, interfaces: &[u32]) -> io::Result<Option<(u32, Ipv6Addr, u8)>> {
+    /// The first usable IPv6 address that one of these interfaces has, with its prefix and the interface: one with a meaning
+    /// beyond its link, or else, if it is asked for, a link-local one.
+    pub(super) fn ipv6(&mut self, interfaces: &[u32], link_local: bool) -> io::Result<Option<(u32, Ipv6Addr, u8)>> {
         let header = Ifaddrmsg { ifa_family: INET6, ..Default::default() };
         let request = rt_addr::Request::new().op_getaddr_dump(&header);
         let mut reply = self.0.request(&request)?;
-        let mut found = None;
+        let (mut global, mut local) = (None, None);
         while let Some((header, attributes)) = reply.recv().transpose()? {
             let flags = attributes.get_flags().unwrap_or(u32::from(header.ifa_flags));
-            let usable =
-                header.ifa_scope == SCOPE_UNIVERSE && flags & UNUSABLE == 0 && interfaces.contains(&header.ifa_index);
-            if let (true, Ok(IpAddr::V6(address))) = (usable && found.is_none(), attributes.get_address()) {
-                found = Some((header.ifa_index, address, header.ifa_prefixlen));
+            let Ok(IpAddr::V6(address)) = attributes.get_address() else { continue };
+            if flags & UNUSABLE != 0 || !interfaces.contains(&header.ifa_index) {
+                continue;
+            }
+            let found = (header.ifa_index, address, header.ifa_prefixlen);
+            match header.ifa_scope {
+                SCOPE_UNIVERSE => global = global.or(Some(found)),
+                SCOPE_LINK if link_local => local = local.or(Some(found)),
+                _ => {}
             }
         }
-        Ok(found)
+        Ok(global.or(local))
     }
 
     /// The router that an interface has learned for IPv6.

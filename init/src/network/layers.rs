@@ -99,9 +99,19 @@ pub(super) fn no_ipv6(root: &Path, interface: &str) {
     _ = std::fs::write(ipv6_setting(root, interface, "disable_ipv6"), "1");
 }
 
-/// Lets the kernel follow routers; most do by default.
-pub(super) fn accept_routers(root: &Path, interface: &str) {
-    _ = std::fs::write(ipv6_setting(root, interface, "accept_ra"), "1");
+/// Lets the kernel follow routers; most do by default. With `on_link`, they give addresses and no way to anywhere else.
+pub(super) fn accept_routers(root: &Path, interface: &str, on_link: bool) {
+    let ways = if on_link { "0" } else { "1" };
+    // More specific routes (RFC 4191) are off by default, and their setting is not in every kernel.
+    let settings = [
+        ("accept_ra_defrtr", ways),
+        ("accept_redirects", ways),
+        ("accept_ra_rt_info_max_plen", "0"),
+        ("accept_ra", "1"),
+    ];
+    for (setting, value) in settings {
+        _ = std::fs::write(ipv6_setting(root, interface, setting), value);
+    }
 }
 
 fn ipv6_setting(root: &Path, interface: &str, setting: &str) -> PathBuf {

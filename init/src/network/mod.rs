@@ -56,6 +56,11 @@ pub struct Settings {
     pub lease: Duration,
     /// How long DHCP is asked, from an interface's carrier on, before IPv6 is taken instead.
     pub ipv6_grace: Duration,
+    /// Whether nothing is to leave the link (local mode): routes of the link alone are set, name servers are not used, and a
+    /// link-local address is enough.
+    pub on_link: bool,
+    /// How long DHCP and routers are asked, from an interface's carrier on, before a link-local address is enough.
+    pub link_local_grace: Duration,
 }
 
 impl Default for Settings {
@@ -69,6 +74,8 @@ impl Default for Settings {
             carrier: Duration::from_secs(45),
             lease: Duration::from_secs(45),
             ipv6_grace: Duration::from_secs(3),
+            on_link: false,
+            link_local_grace: Duration::from_secs(8),
         }
     }
 }
@@ -97,6 +104,9 @@ pub struct Connection {
     /// How long a DHCP server gave the address for; it is not renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_seconds: Option<u32>,
+    /// http and https URLs that the network names as places of releases, at most four. Untrusted; not part of the hand-off.
+    #[serde(skip)]
+    pub boot_urls: Vec<String>,
 }
 
 /// Why there is no network.

@@ -48,7 +48,7 @@ pub(super) struct Search<'a> {
     impatient: bool,
 }
 
-/// A global address that the kernel has made.
+/// An address that the kernel has made, global or, in local mode, link-local.
 #[derive(Debug, Clone, Copy)]
 struct Ipv6 {
     interface: u32,
@@ -112,7 +112,7 @@ impl<'a> Search<'a> {
                     self.switch_on(link);
                 }
                 Part::Asks if is_new => {
-                    layers::accept_routers(&self.settings.root, &link.name);
+                    layers::accept_routers(&self.settings.root, &link.name, self.settings.on_link);
                     self.switch_on(link);
                 }
                 _ => {}
@@ -125,9 +125,9 @@ impl<'a> Search<'a> {
         let asking: Vec<u32> =
             links.iter().zip(&parts).filter(|(_, part)| **part == Part::Asks).map(|(link, _)| link.index).collect();
         self.links = links;
-        if self.ipv6.is_none() && self.fixed_plan().is_none() {
+        if !self.has_global_ipv6() && self.fixed_plan().is_none() {
             // A kernel without IPv6 says so by an error; then there is none.
-            let found = self.kernel.global_ipv6(&asking).unwrap_or_default();
+            let found = self.kernel.ipv6(&asking, self.settings.on_link).unwrap_or_default();
             self.ipv6 = found.map(|(interface, address, prefix)| Ipv6 { interface, address, prefix });
         }
         Ok(())
@@ -173,7 +173,7 @@ impl<'a> Search<'a> {
         }
         let now = self.now();
         for index in 0..self.attempts.len() {
-            let wants_ipv6 = self.ipv6.is_none() || self.advertised.is_empty();
+            let wants_ipv6 = !self.has_global_ipv6() || self.advertised.is_empty();
             let attempt = &mut self.attempts[index];
             let was_asking = attempt.is_asking();
             let lease = attempt.advance(now, random(), wants_ipv6);
@@ -206,8 +206,13 @@ impl<'a> Search<'a> {
         Ok(self.force().advertised(&link, address, prefix, dns))
     }
 
+    fn has_global_ipv6(&self) -> bool {
+        self.ipv6.is_some_and(|ipv6| !ipv6.address.is_unicast_link_local())
+    }
+
     fn force(&mut self) -> Force<'_> {
-        Force { root: &self.settings.root, console: self.console, kernel: &mut self.kernel }
+        let Settings { root, on_link, .. } = self.settings;
+        Force { root, on_link: *on_link, console: self.console, kernel: &mut self.kernel }
     }
 
     fn fixed_plan(&self) -> Option<Fixed> {
@@ -227,15 +232,17 @@ impl<'a> Search<'a> {
             interfaces: self.asking_links().count(),
             running: self.attempts.len(),
             asking: self.attempts.iter().filter(|attempt| attempt.is_asking()).count(),
-            ipv6_from: self.ipv6.map(|ipv6| self.ipv6_from(ipv6.interface)),
+            ipv6_from: self.ipv6.map(|ipv6| self.ipv6_from(&ipv6)),
         }
     }
 
     /// From when on IPv6 is taken: when DHCP had its time on that interface, unless a server is about to give an address.
-    fn ipv6_from(&self, interface: u32) -> Duration {
-        match self.attempts.iter().find(|attempt| attempt.link.index == interface) {
+    fn ipv6_from(&self, ipv6: &Ipv6) -> Duration {
+        let Settings { ipv6_grace, link_local_grace, .. } = self.settings;
+        let grace = if ipv6.address.is_unicast_link_local() { *link_local_grace } else { *ipv6_grace };
+        match self.attempts.iter().find(|attempt| attempt.link.index == ipv6.interface) {
             Some(attempt) if attempt.has_offer() => Duration::MAX,
-            Some(attempt) if attempt.is_asking() => attempt.begun + self.settings.ipv6_grace,
+            Some(attempt) if attempt.is_asking() => attempt.begun + grace,
             _ => Duration::ZERO,
         }
     }

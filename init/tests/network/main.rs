@@ -12,6 +12,7 @@ mod hostile;
 mod ipv6;
 mod lan;
 mod layers;
+mod local;
 mod servers;
 
 /// docs/network.md names a test for each promise; each has to be there.
@@ -24,6 +25,7 @@ fn the_document_names_tests_that_there_are() {
         ("hostile", include_str!("hostile.rs")),
         ("ipv6", include_str!("ipv6.rs")),
         ("layers", include_str!("layers.rs")),
+        ("local", include_str!("local.rs")),
         ("servers", include_str!("servers.rs")),
     ];
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -46,9 +46,10 @@ fn isc_kea_is_understood() {
         r#"{"Dhcp4": {
             "interfaces-config": {"interfaces": ["to-eth0"]},
             "lease-database": {"type": "memfile", "persist": false},
-            "valid-lifetime": 900,
+            "valid-lifetime": 900, "next-server": "10.77.0.7", "boot-file-name": "http://10.77.0.8:8000/tree",
             "client-classes": [{"name": "phase", "test": "substring(option[77].hex,1,9) == 'PhaseBoot'",
-                "option-data": [{"name": "domain-name-servers", "data": "10.77.0.53"}]}],
+                "option-data": [{"name": "domain-name-servers", "data": "10.77.0.53"},
+                                {"name": "boot-file-name", "data": "/tree"}]}],
             "subnet4": [{"subnet": "10.77.0.0/24", "pools": [{"pool": "10.77.0.50 - 10.77.0.60"}],
                 "option-data": [{"name": "routers", "data": "10.77.0.1"}, {"name": "interface-mtu", "data": "1400"}]}],
             "loggers": [{"name": "kea-dhcp4", "output_options": [{"output": "stderr"}], "severity": "WARN"}]
@@ -67,5 +68,7 @@ fn isc_kea_is_understood() {
     assert!(connection.address.starts_with("10.77.0.5"), "{connection:?}");
     assert_eq!((connection.router, connection.dns), (Some(address("10.77.0.1")), vec![address("10.77.0.53")]));
     assert_eq!(connection.lease_seconds, Some(900));
+    // By option 67, and by the field of the header.
+    assert_eq!(connection.boot_urls, ["http://10.77.0.7/tree", "http://10.77.0.8:8000/tree"]);
     assert_eq!(fetched("10.77.0.1").unwrap(), ENVELOPE);
 }

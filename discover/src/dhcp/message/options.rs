@@ -11,12 +11,16 @@ const SERVER_NAME: std::ops::Range<usize> = 44..108;
 const FILE: std::ops::Range<usize> = 108..236;
 
 /// All options of one message; an option that stands in several parts is one value (RFC 3396).
-pub(super) struct Options(Vec<(u8, Vec<u8>)>);
+pub(super) struct Options {
+    values: Vec<(u8, Vec<u8>)>,
+    /// Whether the header's field for a boot file has options instead.
+    file_is_taken: bool,
+}
 
 impl Options {
     /// Reads the options of a payload that is at least [`FIXED_BYTES`] long.
     pub(super) fn read(payload: &[u8]) -> Result<Self, MessageError> {
-        let mut options = Self(Vec::new());
+        let mut options = Self { values: Vec::new(), file_is_taken: false };
         options.append(&payload[FIXED_BYTES..])?;
         let (file, server_name) = match options.find(code::OVERLOAD) {
             None => (false, false),
@@ -25,6 +29,7 @@ impl Options {
             Some([3]) => (true, true),
             Some(other) => return Err(unusable("option overload", other)),
         };
+        options.file_is_taken = file;
         if file {
             options.append(&payload[FILE])?;
         }
@@ -47,9 +52,9 @@ impl Options {
             let Some((&length, rest)) = field.split_first() else { return Err(cut) };
             let Some((value, rest)) = rest.split_at_checked(usize::from(length)) else { return Err(cut) };
             field = rest;
-            match self.0.iter_mut().find(|(known, _)| *known == code) {
+            match self.values.iter_mut().find(|(known, _)| *known == code) {
                 Some((_, parts)) => parts.extend_from_slice(value),
-                None => self.0.push((code, value.to_vec())),
+                None => self.values.push((code, value.to_vec())),
             }
         }
         Ok(())
@@ -57,7 +62,12 @@ impl Options {
 
     /// The value of an option.
     pub(super) fn find(&self, code: u8) -> Option<&[u8]> {
-        self.0.iter().find(|(known, _)| *known == code).map(|(_, value)| value.as_slice())
+        self.values.iter().find(|(known, _)| *known == code).map(|(_, value)| value.as_slice())
+    }
+
+    /// The header's boot file, up to the end of its field; empty if there is none.
+    pub(super) fn boot_file<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        if self.file_is_taken { &[] } else { &payload[FILE] }
     }
 
     /// The value of an option that is one address.

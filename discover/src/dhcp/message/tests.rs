@@ -61,7 +61,7 @@ fn an_offer_is_read() {
         seconds: 86400,
         domain: None,
         mtu: None,
-        boot_url: None,
+        boot: BootFile::default(),
     };
     assert_eq!(reply, Reply::Lease(Kind::Offer, lease));
 }
@@ -186,11 +186,30 @@ fn hints_are_kept_only_if_harmless() {
     }
     assert_eq!(with(code::MTU, &[0x05, 0xb4]).unwrap().mtu, Some(1460));
     assert_eq!(with(code::MTU, &[0, 68]).unwrap().mtu, None);
-    let url = |text: &[u8]| with(code::BOOT_FILE, text).unwrap().boot_url;
-    assert_eq!(url(b"https://h/tree").as_deref(), Some("https://h/tree"));
-    for bad in [&b"pxelinux.0"[..], b"tftp://h/x", b"http://h/a b", b"http://h/\x1b"] {
-        assert_eq!(url(bad), None);
+}
+
+#[test]
+fn a_boot_file_is_a_url_or_a_path_on_the_next_server() {
+    // Header fields: next server, boot file; options: server name, boot file.
+    let boot = |next: [u8; 4], file: &[u8], server: &[u8], name: &[u8]| {
+        let mut options = plain(b"\x02");
+        options.extend([(code::BOOT_SERVER, server), (code::BOOT_FILE, name)].map(|(code, value)| (code, value)));
+        let mut message = reply([10, 0, 2, 15], &options);
+        message[20..24].copy_from_slice(&next);
+        message[108..108 + file.len()].copy_from_slice(file);
+        lease_of(parse(&message, &IDENTITY).unwrap()).boot
+    };
+    let urls = |next, file: &[u8], server: &[u8], name: &[u8]| boot(next, file, server, name).urls;
+    assert_eq!(urls([0; 4], b"", b"", b"https://h/tree"), ["https://h/tree"]);
+    assert_eq!(urls([0; 4], b"http://h/tree", b"", b""), ["http://h/tree"]);
+    assert_eq!(urls([10, 0, 2, 9], b"http://a", b"", b"/b"), ["http://10.0.2.9/b", "http://a"]);
+    assert_eq!(urls([10, 0, 2, 9], b"", b"10.0.2.8", b"/b"), ["http://10.0.2.9/b"], "the header goes first");
+    assert_eq!(urls([0; 4], b"/b", b"10.0.2.8\0", b""), ["http://10.0.2.8/b"]);
+    for server in [&b"tftp.example"[..], b"255.255.255.255", b"\xff"] {
+        let boot = boot([127, 0, 0, 1], b"/b", server, b"");
+        assert!(boot.urls.is_empty() && boot.refused[0].contains("no next-server"), "{boot:?}");
     }
+    assert!(boot([10, 0, 2, 9], b"pxelinux.0", b"", b"").refused[0].contains("pxelinux.0"));
 }
 
 #[test]
@@ -199,7 +218,7 @@ fn parts_of_an_option_are_one_value() {
     options.push((code::BOOT_FILE, b"http://"));
     options.push((code::BOOT_FILE, b"h/tree"));
     let lease = lease_of(parse(&reply([10, 0, 2, 15], &options), &IDENTITY).unwrap());
-    assert_eq!(lease.boot_url.as_deref(), Some("http://h/tree"));
+    assert_eq!(lease.boot.urls, ["http://h/tree"]);
 }
 
 #[test]
@@ -211,6 +230,7 @@ fn options_continue_in_other_fields() {
     message[44..50].copy_from_slice(&[code::MTU, 2, 5, 0xb4, code::END, 0]);
     let lease = lease_of(parse(&message, &IDENTITY).unwrap());
     assert_eq!((lease.domain.as_deref(), lease.mtu), (Some("lan"), Some(1460)));
+    assert_eq!(lease.boot, BootFile::default(), "options are no boot file");
 }
 
 proptest! {
