@@ -22,6 +22,7 @@ pub mod dhcp;
 pub mod dht;
 mod error;
 pub mod gather;
+mod hangup;
 #[cfg(test)]
 mod hostile;
 mod limits;
@@ -43,6 +44,7 @@ pub use base::OriginError;
 pub use claim::Claim;
 pub use error::FetchError;
 pub use gather::{Candidate, Gathered, Request, gather, prove};
+pub use hangup::Hangup;
 pub use limits::Limits;
 pub use locator::{Locator, LocatorError};
 pub use origin::{Origin, Sink};

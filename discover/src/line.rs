@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, SockRef, Socket as Raw, Type};
 use ureq::Timeout;
 use ureq::http::Uri;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
 use crate::Proxy;
+use crate::hangup::Hangup;
 use crate::link::{self, OffLink};
 #[cfg(feature = "tls")]
 use crate::proxy;
@@ -31,6 +33,8 @@ const METHOD: &[u8] = b"GET ";
 pub(crate) struct Dial {
     /// Only to addresses of the link.
     pub(crate) on_link: bool,
+    /// Who may end them from outside.
+    pub(crate) hangup: Hangup,
     /// To a proxy instead of the origin.
     pub(crate) proxy: Option<Proxy>,
     /// How servers of https prove themselves.
@@ -72,7 +76,7 @@ impl Connector<()> for Line {
     type Out = Socket;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Socket>, ureq::Error> {
-        let stream = Arc::new(connect(details, self.0.dial.on_link)?);
+        let stream = connect(details, &self.0.dial)?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         #[cfg(feature = "tls")]
         if details.needs_tls() {
@@ -107,7 +111,7 @@ fn whole(uri: &Uri) -> Option<String> {
 }
 
 /// Tries the addresses in turn; each gets an equal part of the time that is left.
-fn connect(details: &ConnectionDetails<'_>, on_link: bool) -> Result<TcpStream, ureq::Error> {
+fn connect(details: &ConnectionDetails<'_>, dial: &Dial) -> Result<Arc<TcpStream>, ureq::Error> {
     let deadline = Instant::now() + limit(details.timeout)?;
     let mut last = ureq::Error::HostNotFound;
     for (tried, address) in details.addrs.iter().enumerate() {
@@ -116,7 +120,7 @@ fn connect(details: &ConnectionDetails<'_>, on_link: bool) -> Result<TcpStream, 
         if part.is_zero() {
             return Err(ureq::Error::Timeout(details.timeout.reason));
         }
-        match dial(address, part, on_link) {
+        match dial.connect(address, part) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
@@ -128,14 +132,21 @@ fn connect(details: &ConnectionDetails<'_>, on_link: bool) -> Result<TcpStream, 
     Err(last)
 }
 
-fn dial(address: &SocketAddr, limit: Duration, on_link: bool) -> Result<TcpStream, ureq::Error> {
-    if !on_link {
-        return Ok(TcpStream::connect_timeout(address, limit)?);
+impl Dial {
+    fn connect(&self, address: &SocketAddr, limit: Duration) -> Result<Arc<TcpStream>, ureq::Error> {
+        if self.on_link && !link::is_on_link(Path::new("/"), address) {
+            return Err(ureq::Error::Other(Box::new(OffLink(address.ip()))));
+        }
+        let (socket, address) = if self.on_link {
+            link::socket(address)?
+        } else {
+            (Raw::new(Domain::for_address(*address), Type::STREAM, None)?, *address)
+        };
+        let stream = Arc::new(TcpStream::from(socket));
+        self.hangup.hold(&stream)?;
+        SockRef::from(&*stream).connect_timeout(&address.into(), limit)?;
+        Ok(stream)
     }
-    if !link::is_on_link(Path::new("/"), address) {
-        return Err(ureq::Error::Other(Box::new(OffLink(address.ip()))));
-    }
-    Ok(link::connect(address, limit)?)
 }
 
 /// A connection, as the library wants it.

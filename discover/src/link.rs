@@ -7,9 +7,8 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
@@ -83,8 +82,8 @@ fn best_is_direct(routes: impl Iterator<Item = (u32, u32, u32)>) -> bool {
     best.is_some_and(|(_, _, flags)| flags & (GATEWAY | REJECT) == 0)
 }
 
-/// Connects to an address of the link, and to none behind a router.
-pub(crate) fn connect(address: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+/// A socket that can be connected to an address of the link, and to none behind a router; and that address.
+pub(crate) fn socket(address: &SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     // An address of IPv4 that is written as one of IPv6 goes the way of IPv4, and so do its options.
     let address = match address.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
@@ -96,8 +95,7 @@ pub(crate) fn connect(address: &SocketAddr, timeout: Duration) -> io::Result<Tcp
         SocketAddr::V4(_) => socket.set_ttl_v4(1)?,
         SocketAddr::V6(_) => socket.set_unicast_hops_v6(1)?,
     }
-    socket.connect_timeout(&address.into(), timeout)?;
-    Ok(socket.into())
+    Ok((socket, address))
 }
 
 #[cfg(test)]

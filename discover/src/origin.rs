@@ -13,7 +13,7 @@ use ureq::{Agent, Body};
 use crate::base::Base;
 use crate::line::{Dial, Direct, Line};
 use crate::lookup::Lookup;
-use crate::{FetchError, Limits, OriginError, Proxy, portal};
+use crate::{FetchError, Hangup, Limits, OriginError, Proxy, portal};
 
 /// How we introduce ourselves.
 const USER_AGENT: &str = concat!("phase-boot/", env!("CARGO_PKG_VERSION"));
@@ -80,6 +80,13 @@ impl Origin {
     #[must_use]
     pub fn with_tls(mut self, tls: crate::Tls) -> Self {
         self.dial.tls = tls;
+        self
+    }
+
+    /// The same place, whose requests end when somebody hangs up.
+    #[must_use]
+    pub fn with_hangup(mut self, hangup: &Hangup) -> Self {
+        self.dial.hangup = hangup.clone();
         self
     }
 
@@ -237,7 +244,7 @@ impl Origin {
             .timeout_per_read(Some(limits.idle))
             .timeout_per_write(Some(limits.idle))
             .build();
-        Agent::with_parts(config, line, Lookup::new(self.base.zone.clone(), self.dial.proxy.clone()))
+        Agent::with_parts(config, line, Lookup::new(self.base.zone.clone(), &self.dial))
     }
 }
 

@@ -388,3 +388,43 @@ fn local_mode_asks_addresses_of_the_link_and_follows_nobody_away() {
     assert_eq!(far.kind(), "off-link");
     assert!(far.to_string().contains("198.51.100.7 is not on this link"), "{far}");
 }
+
+/// Pulls while a fetch waits for whatever `base` lets it wait for.
+fn hang_up_on(base: &str) {
+    let hangup = Hangup::default();
+    let origin = Origin::parse(base).unwrap().with_hangup(&hangup);
+    let begun = Instant::now();
+    let puller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        hangup.pull();
+        hangup
+    });
+    let mut sink = Buffer::of(10);
+    origin.blob(HEX, 10, 10, &mut sink, soon(), &mut |_| {}).unwrap_err();
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(200) && waited < Duration::from_secs(5), "{base}: {waited:?}");
+    assert!(puller.join().unwrap().is_pulled());
+    assert_eq!(origin.envelope("demo", "x86_64", soon()).unwrap_err().kind(), "unreachable");
+}
+
+#[test]
+fn hanging_up_ends_the_wait_for_bytes_and_for_an_answer() {
+    for silence in [&b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123HOLD"[..], b"HTTP/1.1 200HOLD"] {
+        let (address, _) = serve(vec![silence.to_owned()]);
+        hang_up_on(&format!("http://{address}"));
+    }
+}
+
+/// A listener whose queue is full answers nothing (listen(2)).
+#[test]
+fn hanging_up_ends_the_wait_for_a_connection() {
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&any_port.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300));
+    let queued: Vec<_> = (0..8).map_while(|_| connect().ok()).collect();
+    assert!(queued.len() < 8, "the queue does not fill");
+    hang_up_on(&format!("http://{address}"));
+}
