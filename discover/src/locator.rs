@@ -17,27 +17,16 @@ pub struct Locator {
 
 /// Why a text is no locator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LocatorError {
-    /// Not the key.
-    #[error("{seen:?} is no locator key; wanted 64 lower-case hex digits, as `phase announce` prints them")]
-    Key {
-        /// The text, shortened.
-        seen: String,
-    },
-    /// Not a node.
-    #[error("{seen:?} is no bootstrap node; wanted HOST:PORT")]
-    Node {
-        /// The text, shortened.
-        seen: String,
-    },
-    /// More nodes than are asked.
-    #[error("{seen} bootstrap nodes are too many; wanted at most {wanted}")]
-    TooMany {
-        /// How many there are.
-        seen: usize,
-        /// The limit.
-        wanted: usize,
-    },
+#[error("{seen} is no {what}; wanted {wanted}")]
+pub struct LocatorError {
+    /// What the text was to be, in words.
+    what: &'static str,
+    /// Its name in config.json.
+    pub field: &'static str,
+    /// The text, quoted and shortened.
+    pub seen: String,
+    /// What would be one.
+    pub wanted: &'static str,
 }
 
 impl Locator {
@@ -47,13 +36,18 @@ impl Locator {
         let bytes = (0..32).map(|at| u8::from_str_radix(key.get(2 * at..2 * at + 2)?, 16).ok());
         let bytes: Option<Vec<u8>> = bytes.collect();
         let raw = bytes.filter(|_| digits).and_then(|bytes| bytes.try_into().ok());
-        let raw = raw.ok_or_else(|| LocatorError::Key { seen: shortened(key) })?;
-        let wanted = Limits::default().origins;
-        if bootstrap.len() > wanted {
-            return Err(LocatorError::TooMany { seen: bootstrap.len(), wanted });
+        let raw = raw.ok_or_else(|| LocatorError {
+            what: "locator key",
+            field: "locator",
+            seen: shortened(key),
+            wanted: "64 lower-case hex digits, as `phase announce` prints them",
+        })?;
+        let node = |seen, wanted| LocatorError { what: "bootstrap node", field: "bootstrap", seen, wanted };
+        if let Some(surplus) = bootstrap.get(Limits::default().origins) {
+            return Err(node(shortened(surplus), "at most 8 of them"));
         }
         match bootstrap.iter().find(|node| !is_node(node)) {
-            Some(node) => Err(LocatorError::Node { seen: shortened(node) }),
+            Some(wrong) => Err(node(shortened(wrong), "HOST:PORT")),
             None => Ok(Self { key: raw, bootstrap: bootstrap.to_vec() }),
         }
     }
@@ -70,7 +64,7 @@ fn is_node(text: &str) -> bool {
 }
 
 fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
+    format!("{:?}", text.chars().take(80).collect::<String>())
 }
 
 #[cfg(test)]
@@ -104,6 +98,7 @@ mod tests {
             assert!(error.ends_with("wanted HOST:PORT") && error.len() < 150, "{error}");
         }
         let many = nodes(&["h:1"; 9]);
-        assert_eq!(Locator::parse(KEY, &many).unwrap_err(), LocatorError::TooMany { seen: 9, wanted: 8 });
+        let error = Locator::parse(KEY, &many).unwrap_err();
+        assert_eq!((error.field, error.wanted), ("bootstrap", "at most 8 of them"));
     }
 }

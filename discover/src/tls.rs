@@ -94,6 +94,13 @@ impl Tls {
         Ok(Self { pinned: Some(Arc::new(store)), clock })
     }
 
+    /// The same roots, under this clock.
+    #[must_use]
+    pub fn under(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     fn roots(&self) -> Arc<RootCertStore> {
         self.pinned
             .clone()

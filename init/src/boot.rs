@@ -4,6 +4,7 @@
 mod error;
 mod handoff;
 mod memory;
+mod origins;
 mod places;
 
 use std::fmt::Display;
@@ -64,13 +65,15 @@ impl StageOne<'_> {
         let config = config.in_mode(mode);
         let access = Access::of(mode);
         let memory = self.remember(&config, access);
+        let now = self.time(|clock| memory.now(clock), None);
         let mut places = match mode {
             Mode::Private => self.media(&config, memory.epoch())?,
-            Mode::Internet | Mode::Local => self.origins(&config, memory.epoch())?,
+            Mode::Internet | Mode::Local => self.origins(&config, mode, memory.epoch(), now)?,
         };
         let believed = self.believe(memory, &places.found, access)?;
+        let now = self.time(|clock| believed.now(clock), Some(now));
         self.prove(&believed, &mut places);
-        let releases = self.newest(&believed, &mut places, mode)?;
+        let releases = self.newest(&believed, &mut places, mode, now)?;
         self.enter_first(&config, releases, &drivers)
     }
 
@@ -92,9 +95,22 @@ impl StageOne<'_> {
 
     /// Which promises hold: from here on they do. A person is asked only if the command line says nothing.
     fn mode(&self, config: &Config) -> Result<Mode, BootError> {
-        let ask = || menu::ask(self.console, mode::HERE);
+        let ask = || menu::ask(self.console, mode::ALL);
         let choose = || mode::choose(Path::new("/"), config.parameters.mode, ask);
-        Ok(self.timeline.stage("mode", choose, |mode| field("mode", mode))?)
+        let mode = self.timeline.stage("mode", choose, |mode| field("mode", mode))?;
+        for remark in mode.ignores(&config.parameters) {
+            self.console.warn(format_args!("{remark}"));
+        }
+        Ok(mode)
+    }
+
+    /// Which time it is, by all that is known; `before` is what was decided with less. Said if the clock is not believed.
+    fn time(&self, decide: impl FnOnce(Option<u64>) -> Now, before: Option<Now>) -> Now {
+        let now = decide(SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()));
+        if !now.trusted && before.is_none_or(|before| before.trusted) {
+            self.console.warn(format_args!("the machine's clock is not believed; it is taken to be {}", now.time));
+        }
+        now
     }
 
     /// Verifies all that was found; the newest verified release wins, whatever any source says of itself. The others
@@ -104,12 +120,8 @@ impl StageOne<'_> {
         believed: &'a Believed,
         places: &'a mut Places,
         mode: Mode,
+        now: Now,
     ) -> Result<(Chosen<'a>, Vec<Chosen<'a>>), BootError> {
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
-        let now = Now::decide(clock, believed.trust.built, believed.floors.issued);
-        if !now.trusted {
-            self.console.warn(format_args!("the machine's clock is not believed; it is taken to be {}", now.time));
-        }
         let candidates = std::mem::take(&mut places.found.candidates)
             .into_iter()
             .map(|discover::Candidate { source, envelope, proof }| (source, verify::Candidate { envelope, proof }));
@@ -129,7 +141,7 @@ impl StageOne<'_> {
                 ("manifest", newest.release.digest().to_string()),
             ]
         })?;
-        self.introduce(&newest);
+        self.introduce(&newest, places);
         let Newest { source, release, others, .. } = newest;
         let chosen = |holder: &str, release| Chosen {
             release,
@@ -175,7 +187,7 @@ impl StageOne<'_> {
     }
 
     /// Says what was chosen, and what is odd about what was found.
-    fn introduce(&self, newest: &Newest<String>) {
+    fn introduce(&self, newest: &Newest<String>, places: &Places) {
         self.name_refused(&newest.refused);
         for (source, _) in newest.conflicts() {
             self.console.warn(format_args!("{source} has another release of the same version, signed as well"));
@@ -188,7 +200,7 @@ impl StageOne<'_> {
             "release {} of {} from {}, signed by {} key{}",
             release.version,
             release.channel,
-            newest.source,
+            places.described(&newest.source),
             release.key_ids().len(),
             if release.key_ids().len() == 1 { "" } else { "s" },
         ));

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use discover::{Origin, OriginError};
+use discover::{Locator, Origin, OriginError};
 use verify::{Fields, FormatError, Store, Trust};
 
 use crate::mode::Mode;
@@ -13,6 +13,10 @@ use crate::timeline::Kind;
 /// Largest file that is read from /etc/phase/, in bytes.
 const LARGEST: usize = 1 << 20;
 const SCHEMA: &str = "phase.config/1";
+/// The only roots that https servers are believed by, if the file is there.
+const ROOTS: &str = "etc/phase/tls-roots.pem";
+/// Most nodes of the DHT to begin with.
+const MOST_NODES: usize = 8;
 const DEFAULT_ATTEMPTS: u32 = 3;
 
 /// Which of the two stages this initramfs is for: read from /etc/phase/stage of itself, never from what was appended.
@@ -31,6 +35,11 @@ pub struct Config {
     pub trust: Trust,
     /// Where to look, the command line's first.
     pub origins: Vec<Origin>,
+    /// Whose list of places is looked for in the DHT.
+    pub locator: Option<Locator>,
+    /// How https servers prove themselves, as long as the clock is believed.
+    #[cfg(feature = "tls")]
+    pub tls: discover::Tls,
     /// Where this machine remembers what it acknowledged.
     pub store: Store,
     /// What follows a failure.
@@ -106,6 +115,10 @@ pub enum ConfigError {
     /// config.json names a place that cannot be one.
     #[error("/etc/phase/config.json: origins: {0}")]
     Origin(OriginError),
+    /// The roots of https servers are none.
+    #[cfg(feature = "tls")]
+    #[error("/{ROOTS}: {0}")]
+    Roots(discover::tls::RootsError),
     /// The trust file does not follow docs/formats.md.
     #[error("/etc/phase/trust.json: {0}")]
     Trust(FormatError),
@@ -121,6 +134,7 @@ impl Kind for ConfigError {
 #[derive(Debug, Default)]
 struct File {
     origins: Vec<String>,
+    locator: Option<Locator>,
     on_failure: Option<OnFailure>,
     attempts: Option<u32>,
     store: Store,
@@ -160,18 +174,42 @@ pub fn read(root: &Path) -> Result<Config, ConfigError> {
     for given in &file.origins {
         origins.push(Origin::parse(given).map_err(ConfigError::Origin)?);
     }
-    if let Some(proxy) = &parameters.proxy {
-        origins = origins.into_iter().map(|origin| origin.through(proxy)).collect();
+    let roots = if_there(&root.join(ROOTS))?;
+    #[cfg(feature = "tls")]
+    let tls = tls(roots.as_deref())?;
+    #[cfg(not(feature = "tls"))]
+    if roots.is_some() {
+        remarks.push(format!("/{ROOTS} is not used: this build has no TLS"));
     }
-    Ok(Config { trust, origins, store: file.store, recovery, parameters, command_line, remarks })
+    Ok(Config {
+        trust,
+        origins,
+        locator: file.locator,
+        #[cfg(feature = "tls")]
+        tls,
+        store: file.store,
+        recovery,
+        parameters,
+        command_line,
+        remarks,
+    })
+}
+
+/// Who the servers of https origins are believed to be by: the roots of the file, or else the built-in ones.
+#[cfg(feature = "tls")]
+fn tls(roots: Option<&[u8]>) -> Result<discover::Tls, ConfigError> {
+    use discover::tls::{Clock, Tls};
+    match roots {
+        Some(roots) => Tls::pinned(roots, Clock::Trusted).map_err(ConfigError::Roots),
+        None => Ok(Tls::new(Clock::Trusted)),
+    }
 }
 
 /// config.json, if there is one.
 fn file(path: &Path) -> Result<File, ConfigError> {
-    match read_small(path) {
-        Ok(bytes) => parse(&bytes).map_err(ConfigError::Form),
-        Err(ConfigError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(File::default()),
-        Err(error) => Err(error),
+    match if_there(path)? {
+        Some(bytes) => parse(&bytes).map_err(ConfigError::Form),
+        None => Ok(File::default()),
     }
 }
 
@@ -180,6 +218,7 @@ fn parse(bytes: &[u8]) -> Result<File, FormatError> {
     fields.schema(SCHEMA)?;
     let file = File {
         origins: fields.optional("origins", |fields, name| fields.strings(name, 0..=MOST_ORIGINS))?.unwrap_or_default(),
+        locator: fields.optional("dht", locator)?,
         on_failure: fields.optional("on_failure", Fields::parsed)?,
         attempts: fields
             .optional("attempts", |fields, name| fields.integer(name, 1..=u64::from(MOST_ATTEMPTS)))?
@@ -188,6 +227,14 @@ fn parse(bytes: &[u8]) -> Result<File, FormatError> {
     };
     fields.finish()?;
     Ok(file)
+}
+
+fn locator(fields: &mut Fields, name: &str) -> Result<Locator, FormatError> {
+    let mut dht = fields.object(name)?;
+    let key = dht.string("locator")?;
+    let nodes = dht.optional("bootstrap", |dht, name| dht.strings(name, 0..=MOST_NODES))?.unwrap_or_default();
+    let locator = Locator::parse(&key, &nodes).map_err(|error| dht.wrong(error.field, error.seen, error.wanted))?;
+    dht.finish().map(|()| locator)
 }
 
 fn store(fields: &mut Fields, name: &str) -> Result<Store, FormatError> {
@@ -201,6 +248,15 @@ fn recovery(parameters: &Parameters, file: &File, rescue_prompt: bool) -> Recove
         on_failure: parameters.on_failure.or(file.on_failure).unwrap_or(OnFailure::Retry),
         attempts: parameters.attempts.or(file.attempts).unwrap_or(DEFAULT_ATTEMPTS),
         rescue_prompt,
+    }
+}
+
+/// Reads a small file that may be absent.
+fn if_there(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
+    match read_small(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ConfigError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -290,12 +346,35 @@ mod tests {
     }
 
     #[test]
+    fn the_dht_is_asked_for_whom_the_configuration_names() {
+        assert_eq!(read(tree("", None).path()).unwrap().locator, None);
+        let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        let config = format!(r#"{{"schema": "phase.config/1", "dht": {{"locator": "{key}", "bootstrap": ["h:1"]}}}}"#);
+        let locator = read(tree("", Some(&config)).path()).unwrap().locator.unwrap();
+        assert_eq!((locator.key[0], locator.bootstrap), (0xd7, vec!["h:1".to_owned()]));
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn roots_that_are_none_are_refused_and_never_replaced_by_the_built_in_ones() {
+        let root = tree("", None);
+        std::fs::write(root.path().join(ROOTS), "no certificate").unwrap();
+        let error = read(root.path()).unwrap_err().to_string();
+        assert!(error.starts_with("/etc/phase/tls-roots.pem: ") && error.contains("BEGIN CERTIFICATE"), "{error}");
+    }
+
+    #[test]
     fn a_config_of_another_form_is_refused_with_what_was_wanted() {
         for (config, wanted) in [
             (r#"{"schema": "phase.config/2"}"#, "phase.config/1"),
             (r#"{"schema": "phase.config/1", "attempts": 0}"#, "1 to 100"),
             (r#"{"schema": "phase.config/1", "on_failure": "give up"}"#, "retry, shell, reboot or poweroff"),
             (r#"{"schema": "phase.config/1", "trust": "/x"}"#, "trust"),
+            (
+                r#"{"schema": "phase.config/1", "dht": {"locator": "d75a"}}"#,
+                "config.json.dht.locator is \"d75a\", wanted 64",
+            ),
+            (r#"{"schema": "phase.config/1", "dht": {"bootstrap": []}}"#, "dht.locator is missing"),
             (r#"{"schema": "phase.config/1", "state": {"store": "file"}}"#, "disk, tpm or none"),
             (r#"{"schema": "phase.config/1", "state": {"store": "tpm", "path": "/x"}}"#, "path"),
             ("", "config.json"),

@@ -1,7 +1,7 @@
 //! Which promises hold for this boot: Internet, Local or Private (docs/modes.md).
 //!
-//! Asking for a mode that this build does not have stops the boot: a mode never becomes another one. What a person chose in
-//! the menu counts for every attempt of this boot, so that no failure leads to weaker promises either.
+//! A mode never becomes another one. What a person chose in the menu counts for every attempt of this boot, so that no failure
+//! leads to weaker promises either.
 
 use std::fmt;
 use std::fs;
@@ -12,13 +12,14 @@ use std::str::FromStr;
 use rustix::io::Errno;
 
 use crate::mounts::make_directory;
+use crate::parameters::Parameters;
 use crate::record::RUN;
 use crate::timeline::Kind;
 
 /// A mode, as `phase.mode=` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Static origins on any network.
+    /// Static origins and the DHT, on any network.
     #[default]
     Internet,
     /// The own link only.
@@ -27,8 +28,8 @@ pub enum Mode {
     Private,
 }
 
-/// The modes of this build, as the menu offers them; the first is what holds if nobody says anything.
-pub const HERE: &[Mode] = &[Mode::Internet, Mode::Private];
+/// The modes, as the menu offers them; the first is what holds if nobody says anything.
+pub const ALL: &[Mode] = &[Mode::Internet, Mode::Local, Mode::Private];
 
 /// What was chosen in the menu, below [`RUN`].
 const KEPT: &str = "mode";
@@ -43,12 +44,6 @@ pub struct UnknownMode {
 /// A mode that cannot hold.
 #[derive(Debug, thiserror::Error)]
 pub enum ModeError {
-    /// It is not in this build.
-    #[error("phase.mode={asked} is not in this build, which has phase.mode={}; nothing was sent", listed())]
-    Unavailable {
-        /// The mode.
-        asked: Mode,
-    },
     /// What was chosen in the menu could not be kept for further attempts, or not be read at one.
     #[error(
         "the mode that was chosen cannot be kept in {RUN}/{KEPT}: {0}; give phase.mode= on the kernel command line"
@@ -59,14 +54,9 @@ pub enum ModeError {
 impl Kind for ModeError {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Unavailable { .. } => "mode-unavailable",
             Self::Unkept(_) => "mode-unkept",
         }
     }
-}
-
-fn listed() -> String {
-    HERE.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and phase.mode=")
 }
 
 impl Mode {
@@ -88,10 +78,22 @@ impl Mode {
         }
     }
 
+    /// What was asked for and cannot hold in it, in words.
+    pub fn ignores(self, parameters: &Parameters) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self == Self::Private && parameters.share {
+            remarks.push("phase.share=1 is ignored: private mode sends nothing".to_owned());
+        }
+        if let (Self::Local, Some(proxy)) = (self, &parameters.proxy) {
+            remarks.push(format!("phase.proxy={proxy} is ignored: local mode asks places on this link itself"));
+        }
+        remarks
+    }
+
     /// What it means for a person who has to choose, in at most 58 characters.
     pub fn promise(self) -> &'static str {
         match self {
-            Self::Internet => "from the web servers of its list, over any network",
+            Self::Internet => "from the servers of its list or the DHT, any network",
             Self::Local => "from this network only, no packet leaves it",
             Self::Private => "from a disk or stick labelled PHASE, nothing is sent",
         }
@@ -124,8 +126,7 @@ impl fmt::Display for Mode {
 /// gives. `root` is `/`, but for tests.
 pub fn choose(root: &Path, asked: Option<Mode>, ask: impl FnOnce() -> Mode) -> Result<Mode, ModeError> {
     match asked {
-        Some(mode) if HERE.contains(&mode) => Ok(mode),
-        Some(asked) => Err(ModeError::Unavailable { asked }),
+        Some(mode) => Ok(mode),
         None => kept_or(&root.join(RUN.trim_start_matches('/')), ask).map_err(ModeError::Unkept),
     }
 }
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn what_the_command_line_says_is_not_asked_for_and_not_kept() {
         let machine = machine();
-        for mode in [Mode::Private, Mode::Internet] {
+        for mode in [Mode::Private, Mode::Local, Mode::Internet] {
             assert_eq!(choose(machine.path(), Some(mode), nobody).unwrap(), mode);
         }
     }
@@ -186,15 +187,17 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_is_not_there_never_becomes_another() {
-        let error = choose(machine().path(), Some(Mode::Local), nobody).unwrap_err().to_string();
-        let wanted = "phase.mode=local is not in this build, which has phase.mode=internet and phase.mode=private";
-        assert!(error.starts_with(wanted), "{error}");
+    fn what_a_mode_cannot_follow_is_named() {
+        let (parameters, _) = Parameters::parse("phase.share=1 phase.proxy=http://proxy:3128");
+        let said = |mode: Mode| mode.ignores(&parameters).join("");
+        assert_eq!(said(Mode::Internet), "");
+        assert!(said(Mode::Local).starts_with("phase.proxy=http://proxy:3128 is ignored"), "{}", said(Mode::Local));
+        assert!(said(Mode::Private).starts_with("phase.share=1 is ignored"), "{}", said(Mode::Private));
     }
 
     #[test]
     fn a_mode_reads_as_it_is_written_and_fits_the_menu() {
-        for mode in [Mode::Internet, Mode::Local, Mode::Private] {
+        for &mode in ALL {
             assert_eq!(mode.to_string().parse(), Ok(mode));
             assert!(mode.promise().len() <= 58 && mode.title().len() <= 10);
         }

@@ -41,6 +41,8 @@ pub struct Parameters {
     pub proxy: Option<Proxy>,
     /// `ip=`, `phase.vlan=` and `phase.bond=`
     pub network: Plan,
+    /// `phase.share=1`
+    pub share: bool,
     /// `phase.on_failure=`
     pub on_failure: Option<OnFailure>,
     /// `phase.attempts=`
@@ -66,8 +68,8 @@ impl fmt::Display for Ignored {
     }
 }
 
-const NAMES: &str = "phase.mode=, phase.origin=, phase.proxy=, phase.vlan=, phase.bond=, phase.on_failure=, phase.attempts=, \
-                     phase.shell or phase.quiet";
+const NAMES: &str = "phase.mode=, phase.origin=, phase.proxy=, phase.vlan=, phase.bond=, phase.share=, phase.on_failure=, \
+                     phase.attempts=, phase.shell or phase.quiet";
 
 impl Parameters {
     /// Reads a command line. What is not allowed is left out and named.
@@ -111,6 +113,9 @@ impl Parameters {
             }
             ("vlan", Some(value)) => self.network.vlan = Some(Vlan::parse(value)?),
             ("bond", Some(value)) => self.network.bond = Some(Bond::parse(value)?),
+            ("share", Some("1")) => self.share = true,
+            ("share", Some("0")) => self.share = false,
+            ("share", Some(_)) => return Err("0 or 1"),
             ("on_failure", Some(value)) => {
                 self.on_failure = Some(value.parse().map_err(|_| ON_FAILURE)?);
             }
@@ -121,7 +126,9 @@ impl Parameters {
             ("shell", None) => self.shell = true,
             ("quiet", None) => self.quiet = true,
             ("shell" | "quiet", Some(_)) => return Err("no value"),
-            ("mode" | "origin" | "proxy" | "vlan" | "bond" | "on_failure" | "attempts", _) => return Err("a value"),
+            ("mode" | "origin" | "proxy" | "vlan" | "bond" | "share" | "on_failure" | "attempts", _) => {
+                return Err("a value");
+            }
             _ => return Err(NAMES),
         }
         Ok(())
@@ -160,7 +167,7 @@ mod tests {
     fn every_parameter_is_read() {
         let line = "quiet phase.mode=local phase.origin=http://a phase.origin=http://b:8/c phase.on_failure=poweroff \
                     phase.proxy=http://proxy:3128 phase.vlan=5@bond0 phase.bond=802.3ad:eth0,eth1 \
-                    ip=192.0.2.5::192.0.2.1:24::bond0.5:none phase.attempts=7 phase.shell phase.quiet";
+                    phase.share=1 ip=192.0.2.5::192.0.2.1:24::bond0.5:none phase.attempts=7 phase.shell phase.quiet";
         let (parameters, ignored) = Parameters::parse(line);
         assert_eq!(ignored, []);
         assert_eq!(
@@ -174,6 +181,7 @@ mod tests {
                     vlan: Vlan::parse("5@bond0").ok(),
                     bond: Bond::parse("802.3ad:eth0,eth1").ok(),
                 },
+                share: true,
                 on_failure: Some(OnFailure::PowerOff),
                 attempts: Some(7),
                 shell: true,
@@ -213,6 +221,16 @@ mod tests {
                 "ip on the kernel command line is ignored; wanted dhcp, on, any, off, none or an address",
             ]
         );
+    }
+
+    #[test]
+    fn nothing_is_shared_unless_somebody_says_so() {
+        let shared = |line| Parameters::parse(line).0.share;
+        assert!(shared("phase.share=1") && !shared("") && !shared("phase.share=1 phase.share=0"));
+        let (parameters, ignored) = Parameters::parse("phase.share=yes phase.share");
+        assert!(!parameters.share);
+        let wanted: Vec<_> = ignored.iter().map(|ignored| ignored.wanted).collect();
+        assert_eq!(wanted, ["0 or 1", "a value"]);
     }
 
     #[test]

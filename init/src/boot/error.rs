@@ -32,7 +32,7 @@ pub enum BootError {
     Network(network::DownReason),
     /// No place to look.
     #[error(
-        "there is no origin to ask: give phase.origin=http://… on the kernel command line, or origins in /etc/phase/config.json"
+        "there is no place to ask: give phase.origin=http://… on the kernel command line, or origins or a dht locator in /etc/phase/config.json"
     )]
     NoOrigin,
     /// No medium, in private mode.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use discover::Gathered;
 use verify::state::Decision;
-use verify::{Floors, Followed, Reaction, State, Store, Trust, rotation, state};
+use verify::{Floors, Followed, Now, Reaction, State, Store, Trust, rotation, state};
 
 use super::{BootError, StageOne, field};
 use crate::config::Config;
@@ -35,6 +35,14 @@ impl Memory {
     pub(super) fn epoch(&self) -> u64 {
         self.followed.trust().epoch
     }
+
+    /// Which time it is, by what the machine knows before it asks anybody: what it cannot read of its memory says nothing.
+    pub(super) fn now(&self, clock: Option<u64>) -> Now {
+        let trust = self.followed.trust();
+        let state = self.state.as_ref().ok().cloned().flatten();
+        let floors = state::decide(Ok::<_, StoreError>(state), trust).map(|decision| decision.floors);
+        Now::decide(clock, trust.built, floors.unwrap_or_default().issued)
+    }
 }
 
 /// What a release is judged by.
@@ -43,6 +51,13 @@ pub(super) struct Believed {
     pub(super) trust: Trust,
     /// What the machine remembers.
     pub(super) floors: Floors,
+}
+
+impl Believed {
+    /// Which time it is, by the trust file in force.
+    pub(super) fn now(&self, clock: Option<u64>) -> Now {
+        Now::decide(clock, self.trust.built, self.floors.issued)
+    }
 }
 
 impl StageOne<'_> {
@@ -171,7 +186,8 @@ mod tests {
         assert_eq!(asked.envelope_bytes, looked_at.envelope_bytes as u64);
         assert_eq!(asked.proof_bytes, looked_at.proof_bytes as u64);
         assert_eq!(asked.rotations, looked_at.rotations);
-        // As many of each way (`discover::search::Way`): those that were given, on the link, in the DHT.
+        // As many of each way (`discover::search::Way`), of which there are at most three in a mode: Local has those that
+        // were given, of DHCP, and on the link.
         assert_eq!(3 * asked.origins * asked.rotations, looked_at.rotation_candidates);
         assert!(asked.rotation_bytes >= looked_at.envelope_bytes);
     }

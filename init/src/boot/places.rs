@@ -1,22 +1,23 @@
-//! The middle of stage one: the places that may have a release, and what they have. Which kind of places, the mode decides.
+//! The middle of stage one: the places that may have a release, and what they have. Which kind of places, the mode decides:
+//! those of [`super::origins`], or media.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use discover::{Gathered, Origin, Request};
+use discover::{Gathered, Origin, Way};
 use verify::Arch;
 
 use super::memory::Believed;
-use super::{BootError, StageOne, listed};
+use super::{BootError, StageOne};
 use crate::config::Config;
 use crate::media::{self, NoMedium};
-use crate::network::{self, Network};
+use crate::network;
 use crate::pool::Pool;
 use crate::source::Source;
 use crate::timeline::Kind;
 
 /// How long envelopes are gathered.
-const GATHERING: Duration = Duration::from_secs(20);
+pub(super) const GATHERING: Duration = Duration::from_secs(20);
 /// How long media are looked for: a USB disk that has to spin up takes ten seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long another medium may follow the last one: a USB stick is there two seconds after its driver.
@@ -26,66 +27,25 @@ const SETTLE: Duration = Duration::from_secs(3);
 pub(super) struct Places {
     /// The places.
     pub(super) sources: Pool,
+    /// How those were found that nobody gave, by their names.
+    pub(super) ways: Vec<(String, Way)>,
     /// Their envelopes.
     pub(super) found: Gathered,
     /// The network that leads to them, if one does.
     pub(super) connection: Option<network::Connection>,
 }
 
+impl Places {
+    /// What people call a place: its name, and how it was found if nobody gave it.
+    pub(super) fn described(&self, name: &str) -> String {
+        match self.ways.iter().find(|(known, _)| known == name) {
+            Some((_, way)) => format!("{name} ({way})"),
+            None => name.to_owned(),
+        }
+    }
+}
+
 impl StageOne<'_> {
-    /// Connects, and asks every origin.
-    pub(super) fn origins(&self, config: &Config, epoch: u64) -> Result<Places, BootError> {
-        let connection = self.network(config)?;
-        let found = self.discover(config, epoch)?;
-        let sources = config.origins.iter().cloned().map(Source::from).collect();
-        Ok(Places { sources, found, connection: Some(connection) })
-    }
-
-    fn network(&self, config: &Config) -> Result<network::Connection, BootError> {
-        let settings = network::Settings {
-            plan: config.parameters.network.clone(),
-            command_line: config.command_line.clone(),
-            ..network::Settings::default()
-        };
-        let up = || match network::up(&settings, self.console) {
-            Network::Up(connection) => Ok(connection),
-            Network::Down(reason) => Err(BootError::Network(reason)),
-        };
-        let connection = self.timeline.stage("network", up, |connection| {
-            let router = connection.router.map_or_else(|| "none".to_owned(), |router| router.to_string());
-            vec![
-                ("interface", connection.interface.clone()),
-                ("address", connection.address.clone()),
-                ("router", router),
-            ]
-        })?;
-        self.console.info(format_args!("{} has {}", connection.interface, connection.address));
-        Ok(connection)
-    }
-
-    /// Asks every source, until all answered or the time is over.
-    fn discover(&self, config: &Config, epoch: u64) -> Result<Gathered, BootError> {
-        let gather = || {
-            if config.origins.is_empty() {
-                return Err(BootError::NoOrigin);
-            }
-            let deadline = Instant::now() + GATHERING;
-            let channel = config.trust.channel.as_str();
-            let request = Request { channel, arch: Arch::COMPILED.as_str(), epoch };
-            let gathered = discover::gather(&config.origins, &request, deadline);
-            for (source, error) in &gathered.failures {
-                self.console.warn(format_args!("{source}: {error}"));
-            }
-            if gathered.candidates.is_empty() {
-                let reasons = listed(gathered.failures.iter().map(|(source, error)| (source, error)));
-                let kind = gathered.failures.first().map_or("not-found", |(_, error)| error.kind());
-                return Err(BootError::NotFound(reasons, kind));
-            }
-            Ok(gathered)
-        };
-        self.timeline.stage("discover", gather, |gathered| counted(gathered, gathered.failures.len()))
-    }
-
     /// Looks at what is plugged in. No interface is switched on for it, and nothing is written.
     pub(super) fn media(&self, config: &Config, epoch: u64) -> Result<Places, BootError> {
         let search = || {
@@ -118,7 +78,7 @@ impl StageOne<'_> {
         let names: Vec<&str> = media.iter().map(media::Medium::name).collect();
         self.console.info(format_args!("a release is on {}; no network is used", names.join(", ")));
         let sources = media.into_iter().map(Source::Medium).collect();
-        Ok(Places { sources, found: gathered, connection: None })
+        Ok(Places { sources, ways: Vec::new(), found: gathered, connection: None })
     }
 
     /// Asks for the proofs that releases were logged, if the trust file in force wants one of every release. What stands on
@@ -138,6 +98,6 @@ impl StageOne<'_> {
 }
 
 /// What the `end` marker says.
-fn counted(gathered: &Gathered, failures: usize) -> Vec<(&'static str, String)> {
+pub(super) fn counted(gathered: &Gathered, failures: usize) -> Vec<(&'static str, String)> {
     vec![("candidates", gathered.candidates.len().to_string()), ("failures", failures.to_string())]
 }
