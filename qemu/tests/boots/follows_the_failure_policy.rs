@@ -4,8 +4,8 @@ use qemu::Event;
 
 use crate::support::{Boot, Lab, origin};
 
-/// Fails before there is a network, and no further attempt would go better.
-const FAILS: &str = "phase.mode=local";
+/// Fails before anything is asked.
+const FAILS: &str = "ip=off";
 
 #[test]
 fn retry_tries_again_and_restarts_in_the_end() {
@@ -23,7 +23,7 @@ fn retry_tries_again_and_restarts_in_the_end() {
 #[test]
 fn reboot_restarts() {
     let mut boot = Boot::start(&Lab::ready().machine().append("phase.on_failure=reboot").append(FAILS));
-    let recover = boot.is_refused("mode", "mode-unavailable", &[]);
+    let recover = boot.is_refused("network", "network", &[]);
     assert_eq!(recover.field("action"), Some("reboot"));
     boot.restarts();
 }
@@ -31,10 +31,10 @@ fn reboot_restarts() {
 #[test]
 fn shell_opens_a_prompt_that_answers() {
     let mut boot = Boot::start(&Lab::ready().machine().append("phase.on_failure=shell").append(FAILS));
-    let recover = boot.is_refused("mode", "mode-unavailable", &[]);
+    let recover = boot.is_refused("network", "network", &[]);
     assert_eq!(recover.field("action"), Some("shell"));
     for (line, answer) in
-        [("help", "switch the machine off"), ("log", "] phase: mode: fail"), ("/bin/sh", "no such word: /bin/sh")]
+        [("help", "switch the machine off"), ("log", "] phase: network: fail"), ("/bin/sh", "no such word: /bin/sh")]
     {
         boot.at_prompt("phase>", line);
         boot.shows(answer);

@@ -40,8 +40,10 @@ fn internet_then_private(machine: impl Fn(&Lab) -> Machine, remembers: impl Fn()
     let mut boot = Boot::start(&plugged("private"));
     boot.shows("Where may this machine look for a release?");
     boot.shows("Without it: Internet in ");
-    boot.types("\x1b[B");
-    boot.shows("Without it: Private in ");
+    for marked in ["Local", "Private"] {
+        boot.types("\x1b[B");
+        boot.shows(&format!("Without it: {marked} in "));
+    }
     boot.types("\r");
     assert_eq!(boot.reaches("mode", Event::End).field("mode"), Some("private"));
     let receipt = boot.reaches_the_release("direct");
