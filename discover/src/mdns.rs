@@ -2,7 +2,9 @@
 //!
 //! Whoever is on the link may answer, with anything. An answer becomes the [`Origin`] of a place to ask, under the rule of local
 //! mode (only addresses of the link, no redirect), or it is dropped with a reason that says what was seen. The version that an
-//! answer tells is for people; it ranks nothing.
+//! answer tells is for people; it ranks nothing. The other side, [`Advertisement`], says what this machine offers.
+
+mod advertise;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use mdns_sd::{DaemonEvent, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
 
+pub use self::advertise::{Advertisement, Offer};
 use crate::base::Zone;
 use crate::{Limits, Origin, link};
 
@@ -32,6 +35,8 @@ pub struct Place {
     pub origin: Origin,
     /// The version that it says it has.
     pub version: Option<u64>,
+    /// It is a machine that shares what it has so far (docs/formats.md, "Sharing").
+    pub shares: bool,
 }
 
 /// What is heard while browsing.
@@ -85,15 +90,21 @@ pub enum Dropped {
     },
 }
 
-/// Why nothing could be heard.
+/// Why nothing can be heard or said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BrowseError {
+pub enum MdnsError {
     /// No socket, no thread, port 5353 taken by somebody who does not share it.
     #[error("multicast DNS does not work here: {reason}")]
     Daemon {
         /// What the daemon said.
         reason: String,
     },
+}
+
+impl From<mdns_sd::Error> for MdnsError {
+    fn from(error: mdns_sd::Error) -> Self {
+        Self::Daemon { reason: error.to_string() }
+    }
 }
 
 /// What an answer says, apart from who sends it.
@@ -112,12 +123,11 @@ pub fn browse(
     arch: &str,
     deadline: Instant,
     on_heard: &mut dyn FnMut(Option<Heard>) -> bool,
-) -> Result<(), BrowseError> {
-    let failed = |error: mdns_sd::Error| BrowseError::Daemon { reason: error.to_string() };
-    let daemon = ServiceDaemon::new().map_err(failed)?;
-    daemon.set_ip_check_interval(1).map_err(failed)?;
-    let trouble = daemon.monitor().map_err(failed)?;
-    let events = daemon.browse(SERVICE).map_err(failed)?;
+) -> Result<(), MdnsError> {
+    let daemon = ServiceDaemon::new()?;
+    daemon.set_ip_check_interval(1)?;
+    let trouble = daemon.monitor()?;
+    let events = daemon.browse(SERVICE)?;
     let mut answers = Answers::new(channel, arch);
     let mut more = true;
     while more && Instant::now() < deadline {
@@ -128,11 +138,11 @@ pub fn browse(
             Ok(_) => Vec::new(),
             Err(mdns_sd::RecvTimeoutError::Timeout) => answers.again(),
             Err(mdns_sd::RecvTimeoutError::Disconnected) => {
-                return Err(BrowseError::Daemon { reason: "its thread ended".to_owned() });
+                return Err(MdnsError::Daemon { reason: "its thread ended".to_owned() });
             }
         };
         if let Ok(DaemonEvent::Error(error)) = trouble.try_recv() {
-            return Err(failed(error));
+            return Err(error.into());
         }
         more = on_heard(None);
         for heard in news {
@@ -247,6 +257,7 @@ fn place(
     }
     let version = (advert.txt)("v").map(|value| version(&value)).transpose()?;
     let path = (advert.txt)("path").map(|value| path(&value)).transpose()?.unwrap_or_default();
+    let shares = (advert.txt)("share").map(|value| shares(&value)).transpose()?.unwrap_or_default();
     if advert.port == 0 {
         return Err(Dropped::Port);
     }
@@ -260,7 +271,7 @@ fn place(
         };
         let origin = Origin::parse(&format!("http://{host}:{}{path}", advert.port)).and_then(Origin::on_link);
         if let Ok(origin) = origin {
-            return Ok(Place { name, origin, version });
+            return Ok(Place { name, origin, version, shares });
         }
     }
     let seen: Vec<_> = advert.addresses.iter().map(|(address, _)| address.to_string()).collect();
@@ -277,6 +288,11 @@ fn version(bytes: &[u8]) -> Result<u64, Dropped> {
         seen: shortened(bytes),
         wanted: "a whole number below 2^53",
     })
+}
+
+fn shares(bytes: &[u8]) -> Result<bool, Dropped> {
+    let wrong = || Dropped::Value { key: "share", seen: shortened(bytes), wanted: "1, or no such key" };
+    if bytes == b"1" { Ok(true) } else { Err(wrong()) }
 }
 
 /// A path as it may stand in a URL without any escape.
@@ -339,6 +355,7 @@ mod tests {
     fn an_answer_becomes_an_origin() {
         let place = told(&[]).unwrap();
         assert_eq!((place.origin.base(), place.version), ("http://192.0.2.7:8000/tree", Some(7)));
+        assert!(!place.shares && told(&[("share", b"1")]).unwrap().shares);
         let bare = told(&[("path", b""), ("v", b"0")]).unwrap();
         assert_eq!((bare.origin.base(), bare.version), ("http://192.0.2.7:8000", Some(0)));
     }
@@ -370,6 +387,9 @@ mod tests {
             assert!(matches!(told(&[("v", value)]), Err(Dropped::Value { key: "v", .. })), "{value:?}");
         }
         assert_eq!(told(&[("v", b"9007199254740991")]).unwrap().version, Some(9_007_199_254_740_991));
+        for value in [&b"0"[..], b"", b"yes", b"1\0"] {
+            assert!(matches!(told(&[("share", value)]), Err(Dropped::Value { key: "share", .. })), "{value:?}");
+        }
         let paths: [&[u8]; 8] =
             [b"tree", b"/../x", b"/a b", b"/%2e%2e", b"/x?y", b"/x#y", b"@evil.example/", b"/\xc3\xa9"];
         for value in paths {

@@ -78,6 +78,8 @@ pub enum Way {
         name: String,
         /// The version that the offer says. A claim.
         version: Option<u64>,
+        /// Whether it has only what it got so far (docs/formats.md, "Sharing").
+        shares: bool,
     },
     /// The list of places in the DHT names it.
     Dht {
@@ -102,8 +104,10 @@ impl fmt::Display for Way {
         match self {
             Self::Given => f.write_str("given"),
             Self::Dhcp => f.write_str("from the DHCP server"),
-            Self::Link { name, version: None } => write!(f, "on this link, '{name}'"),
-            Self::Link { name, version: Some(version) } => write!(f, "on this link, '{name}', which offers {version}"),
+            Self::Link { name, version: None, .. } => write!(f, "on this link, '{name}'"),
+            Self::Link { name, version: Some(version), .. } => {
+                write!(f, "on this link, '{name}', which offers {version}")
+            }
             Self::Dht { sequence } => write!(f, "from the DHT, list {sequence}"),
         }
     }
@@ -328,7 +332,7 @@ fn link_way(search: &Search<'_>) -> impl FnOnce(&dyn Fn(News)) + Send + 'static 
     move |tell| {
         let mut heard = |heard| match heard {
             Heard::Place(place) => {
-                let way = Way::Link { name: place.name, version: place.version };
+                let way = Way::Link { name: place.name, version: place.version, shares: place.shares };
                 tell(News::Place(way, Box::new(place.origin)));
             }
             Heard::Dropped(name, reason) => {

@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context;
-use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
+use discover::mdns;
 use tokio::time;
 use verify::{Arch, Channel};
 
@@ -17,17 +17,14 @@ use crate::{cli::UsageError, tree};
 /// How often the tree is looked at for a new release.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// How long the goodbyes may take.
-const GOODBYE: Duration = Duration::from_secs(2);
-
 /// What is said on the link: one service for each architecture of the channel that the tree has.
 pub(super) struct Advertisement {
-    daemon: ServiceDaemon,
+    link: mdns::Advertisement,
     tree: PathBuf,
     channel: Channel,
     listen: SocketAddr,
-    /// The versions that are told, and under which full name.
-    told: BTreeMap<&'static str, (u64, String)>,
+    /// The versions that are told.
+    told: BTreeMap<&'static str, u64>,
 }
 
 impl Advertisement {
@@ -41,11 +38,9 @@ impl Advertisement {
                 format!("--advertise with --listen {listen}: nobody else can connect there; use 0.0.0.0 or [::]");
             return Err(UsageError(problem).into());
         }
-        let daemon = ServiceDaemon::new().context("multicast DNS does not work here")?;
-        daemon.set_ip_check_interval(1)?;
-        daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+        let link = mdns::Advertisement::begin()?;
         let mut advertisement =
-            Self { daemon, tree: tree.to_owned(), channel: channel.clone(), listen, told: BTreeMap::new() };
+            Self { link, tree: tree.to_owned(), channel: channel.clone(), listen, told: BTreeMap::new() };
         advertisement.refresh()?;
         if advertisement.told.is_empty() {
             eprintln!("phase: the tree has no release of channel {channel} yet; it is advertised when it has");
@@ -67,55 +62,27 @@ impl Advertisement {
     fn refresh(&mut self) -> anyhow::Result<()> {
         for arch in [Arch::X86_64, Arch::Aarch64] {
             let Some(manifest) = tree::published(&self.tree, &self.channel, arch)? else { continue };
-            let name = arch.as_str();
-            if self.told.get(name).is_some_and(|(version, _)| *version == manifest.version) {
+            let arch = arch.as_str();
+            if self.told.get(arch).is_some_and(|version| *version == manifest.version) {
                 continue;
             }
-            let service = self.service(arch, manifest.version)?;
-            self.told.insert(name, (manifest.version, service.get_fullname().to_owned()));
-            // The same name again replaces what it said before.
-            self.daemon.register(service).context("cannot advertise")?;
-            eprintln!("phase: advertising {} {name} version {} on the link", self.channel, manifest.version);
+            self.say(arch, manifest.version)?;
+            self.told.insert(arch, manifest.version);
+            eprintln!("phase: advertising {} {arch} version {} on the link", self.channel, manifest.version);
         }
         Ok(())
     }
 
-    fn service(&self, arch: Arch, version: u64) -> anyhow::Result<ServiceInfo> {
-        let host = host_name()?;
-        let version = version.to_string();
-        let txt = [("ch", self.channel.as_str()), ("arch", arch.as_str()), ("v", &version), ("path", "")];
-        let instance = format!("{host} {} {}", self.channel, arch.as_str());
-        let one = Some(self.listen.ip()).filter(|address| !address.is_unspecified());
-        let addresses: Vec<IpAddr> = one.into_iter().collect();
-        let service = ServiceInfo::new(
-            discover::mdns::SERVICE,
-            &instance,
-            &format!("{host}.local."),
-            &addresses[..],
-            self.listen.port(),
-            &txt[..],
-        )?;
-        if one.is_some() {
-            return Ok(service);
-        }
-        let mut service = service.enable_addr_auto();
-        if self.listen.is_ipv4() {
-            service.set_interfaces(vec![IfKind::IPv4]);
-        }
-        Ok(service)
+    fn say(&mut self, arch: &str, version: u64) -> anyhow::Result<()> {
+        let (host, channel, listen) = (host_name()?, self.channel.as_str(), self.listen);
+        let name = format!("{host} {channel} {arch}");
+        let offer = mdns::Offer { name: &name, host: &host, listen, channel, arch, version, shares: false };
+        self.link.say(&offer).context("cannot advertise")
     }
 
     /// Tells everybody that it is over.
     pub(super) fn end(self) {
-        for (_, name) in self.told.values() {
-            if let Ok(done) = self.daemon.unregister(name) {
-                // Whoever misses the goodbye forgets us by the records' own time.
-                let _ = done.recv_timeout(GOODBYE);
-            }
-        }
-        if let Ok(done) = self.daemon.shutdown() {
-            let _ = done.recv_timeout(GOODBYE);
-        }
+        self.link.end();
     }
 }
 
