@@ -18,6 +18,7 @@ mod claim;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod dhcp;
+pub mod dhcp6;
 #[cfg(feature = "dht")]
 pub mod dht;
 mod error;
@@ -27,7 +28,7 @@ mod hangup;
 mod hostile;
 mod limits;
 mod line;
-mod link;
+pub mod link;
 mod locator;
 mod lookup;
 #[cfg(feature = "mdns")]

@@ -21,7 +21,7 @@ pub struct BootFile {
 
 impl BootFile {
     /// Takes the next name as it came, up to a zero byte. A path counts if the answer also names the machine that has it.
-    pub(super) fn take(&mut self, name: &[u8], next_server: Option<Ipv4Addr>) {
+    pub(crate) fn take(&mut self, name: &[u8], next_server: Option<Ipv4Addr>) {
         let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
         if name.is_empty() || self.urls.len() >= MOST_URLS || self.refused.len() >= MOST_URLS {
             return;

@@ -185,7 +185,7 @@ fn same(offer: &Lease, server: Ipv4Addr) -> bool {
 }
 
 /// The pause after the `count`th message (from 1): doubling, and spread by up to a quarter in both directions.
-fn pause(count: u32, jitter: u32) -> Duration {
+pub(crate) fn pause(count: u32, jitter: u32) -> Duration {
     let plain = FIRST_PAUSE.saturating_mul(1 << count.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
     plain * 3 / 4 + (plain / 2).mul_f64(f64::from(jitter) / f64::from(u32::MAX))
 }

@@ -20,7 +20,7 @@ pub const SERVER_PORT: u16 = 67;
 pub const CLIENT_PORT: u16 = 68;
 
 /// The printable part of what a server says, at most 80 characters.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let plain = |byte: &&u8| byte.is_ascii_graphic() || **byte == b' ';
     bytes.iter().filter(plain).take(80).map(|&byte| char::from(byte)).collect()
 }
