@@ -270,7 +270,7 @@ impl Machine {
 
     fn add_drives(&self, arguments: &mut Arguments) -> Result<(), Error> {
         if self.drives.iter().any(|drive| drive.kind.on_virtio_scsi()) {
-            arguments.add(["-device", "virtio-scsi-pci,id=scsi"]);
+            arguments.add(["-device", "virtio-scsi-pci,id=virtio"]);
         }
         if self.usb_keyboard || self.drives.iter().any(|drive| drive.kind.on_usb()) {
             arguments.add(["-device", "qemu-xhci,id=usb"]);

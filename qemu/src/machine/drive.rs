@@ -66,7 +66,7 @@ impl Kind {
         match self {
             Self::Disk { bus, .. } => match bus {
                 Bus::VirtioBlk => vec![format!("virtio-blk-pci,{drive}")],
-                Bus::VirtioScsi => vec![format!("scsi-hd,bus=scsi.0,{drive}")],
+                Bus::VirtioScsi => vec![format!("scsi-hd,bus=virtio.0,{drive}")],
                 Bus::Nvme => vec![format!("nvme,serial=disk{number},{drive}")],
                 Bus::Sata => vec![format!("ide-hd,bus=ide.{sata},{drive}")],
                 Bus::Usb => vec![format!("usb-storage,bus=usb.0,{drive}")],
@@ -76,7 +76,7 @@ impl Kind {
                 Bus::Sd => vec!["sdhci-pci".to_owned(), format!("sd-card,{drive}")],
             },
             Self::Disc(Optical::Sata) => vec![format!("ide-cd,bus=ide.{sata},{drive}")],
-            Self::Disc(Optical::VirtioScsi) => vec![format!("scsi-cd,bus=scsi.0,{drive}")],
+            Self::Disc(Optical::VirtioScsi) => vec![format!("scsi-cd,bus=virtio.0,{drive}")],
             Self::Disc(Optical::Usb) => vec![format!("usb-storage,bus=usb.0,{drive}")],
         }
     }

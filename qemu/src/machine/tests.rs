@@ -74,8 +74,8 @@ fn drives_share_their_controllers_and_take_the_ports_in_order() {
         "-device usb-storage,bus=usb.0,drive=disk2",
         "-device usb-uas,id=uas3,bus=usb.0 -device scsi-hd,bus=uas3.0,drive=disk3",
         "-device usb-kbd,bus=usb.0",
-        "-device scsi-hd,bus=scsi.0,drive=disk4",
-        "-device scsi-cd,bus=scsi.0,drive=disk5",
+        "-device scsi-hd,bus=virtio.0,drive=disk4",
+        "-device scsi-cd,bus=virtio.0,drive=disk5",
         "-device nvme,serial=disk6,drive=disk6",
     ] {
         assert!(command.contains(part), "{part:?} is not in {command:?}");

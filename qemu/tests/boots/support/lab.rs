@@ -30,6 +30,8 @@ pub(super) const KERNEL_PARAMETERS: &str = "quiet panic=-1 no_timer_check";
 pub(crate) struct Lab {
     phase: PathBuf,
     kernel_root: PathBuf,
+    /// A kernel with the drivers of real machines, which that of virtual ones lacks.
+    general_kernel_root: PathBuf,
     /// The checkout, which every command runs in.
     workspace: PathBuf,
     /// Where the parts are.
@@ -51,8 +53,9 @@ impl Lab {
             );
             let parts = workspace.join("build/e2e");
             fs::create_dir_all(&parts).unwrap();
-            let kernel_root = kernel_root(&workspace, &phase);
-            let lab = Self { phase, kernel_root, workspace, parts };
+            let kernel_root = kernel_root_of(&workspace, &phase, "PHASE_KERNEL_ROOT", "cloud-amd64");
+            let general_kernel_root = kernel_root_of(&workspace, &phase, "PHASE_GENERAL_KERNEL_ROOT", "amd64");
+            let lab = Self { phase, kernel_root, general_kernel_root, workspace, parts };
             lab.make(&init);
             lab
         })
@@ -110,12 +113,18 @@ impl Lab {
         self.asking_machine_with(&self.part("media.cpio.zst")).append("phase.mode=private")
     }
 
+    /// A machine without a memory and without a mode, whose kernel and initramfs have the drivers of real machines.
+    pub(crate) fn general_machine(&self) -> Machine {
+        let machine = Machine::new(&kernel_in(&self.general_kernel_root), &self.part("general.cpio.zst"));
+        machine.memory_mib(512).append(KERNEL_PARAMETERS).append("phase.on_failure=poweroff")
+    }
+
     /// In internet mode, until something else is appended.
     fn machine_with(&self, initramfs: &str) -> Machine {
         self.asking_machine_with(&self.part(initramfs)).append("phase.mode=internet")
     }
 
-    fn asking_machine_with(&self, initramfs: &Path) -> Machine {
+    pub(super) fn asking_machine_with(&self, initramfs: &Path) -> Machine {
         let machine = Machine::new(&self.kernel(), initramfs).memory_mib(512);
         machine.append(KERNEL_PARAMETERS).append("phase.on_failure=poweroff")
     }
@@ -127,7 +136,7 @@ impl Lab {
 
     /// The kernel, for boot and release.
     pub(crate) fn kernel(&self) -> PathBuf {
-        kernel_of(&self.kernel_root).unwrap_or_else(|| panic!("no boot/vmlinuz-* in {}", self.kernel_root.display()))
+        kernel_in(&self.kernel_root)
     }
 
     /// The root of a Debian system; made on its first use, which takes minutes.
@@ -167,7 +176,8 @@ impl Lab {
     fn make(&self, init: &Path) {
         let lock = File::create(self.part("lock")).unwrap();
         lock.lock().unwrap();
-        let inputs: String = [self.phase.as_path(), init, &self.kernel()].into_iter().map(fingerprint).collect();
+        let kernels = [self.kernel(), kernel_in(&self.general_kernel_root)];
+        let inputs = [&self.phase, init, &kernels[0], &kernels[1]].into_iter().map(fingerprint).collect::<String>();
         let stamp = self.part("inputs");
         if fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == inputs) {
             return;
@@ -203,6 +213,9 @@ impl Lab {
             let options = ["--stage", "boot", "--modules", modules, "--trust", text(&trust), "--state", state];
             self.image(&format!("{name}.cpio.zst"), init, &[&options]);
         }
+        let options = ["--stage", "boot", "--modules", "media,keyboard,root", "--state", "none", "--trust"];
+        self.image("general.cpio.zst", init, &[&options, &[text(&self.part("trust.json"))]]);
+        self.network_parts(init);
         self.image("release.cpio.zst", init, &[&["--stage", "root", "--modules", "root"]]);
         fs::write(stamp, inputs).unwrap();
     }
@@ -232,9 +245,10 @@ impl Lab {
         self.phase(&[&rotate[..], &keys].concat());
     }
 
-    fn image(&self, name: &str, init: &Path, options: &[&[&str]]) {
+    pub(super) fn image(&self, name: &str, init: &Path, options: &[&[&str]]) {
         let out = self.part(name);
-        let kernel = ["--kernel-root", text(&self.kernel_root)];
+        let root = if name.starts_with("general") { &self.general_kernel_root } else { &self.kernel_root };
+        let kernel = ["--kernel-root", text(root)];
         let common = ["image", "initramfs", "--force", "--init", text(init), "--out", text(&out)];
         let options = options.concat();
         let drivers: &[&str] = if options.contains(&"--modules") { &kernel } else { &[] };
@@ -249,15 +263,20 @@ fn required(workspace: &Path, variable: &str, default: &str, make: &str) -> Path
     path
 }
 
-fn kernel_root(workspace: &Path, phase: &Path) -> PathBuf {
-    if let Ok(given) = std::env::var("PHASE_KERNEL_ROOT") {
+/// The unpacked kernel that `variable` names, or Debian's of this flavour, fetched on its first use.
+fn kernel_root_of(workspace: &Path, phase: &Path, variable: &str, flavour: &str) -> PathBuf {
+    if let Ok(given) = std::env::var(variable) {
         return workspace.join(given);
     }
-    let root = workspace.join("build/kernel/cloud-amd64");
+    let root = workspace.join("build/kernel").join(flavour);
     if kernel_of(&root).is_none() {
-        run(Command::new(phase).args(["lab", "kernel"]).current_dir(workspace));
+        run(Command::new(phase).args(["lab", "kernel", "--flavour", flavour]).current_dir(workspace));
     }
     root
+}
+
+fn kernel_in(root: &Path) -> PathBuf {
+    kernel_of(root).unwrap_or_else(|| panic!("no boot/vmlinuz-* in {}", root.display()))
 }
 
 fn kernel_of(root: &Path) -> Option<PathBuf> {

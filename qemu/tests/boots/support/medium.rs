@@ -14,9 +14,11 @@ use super::{
     lab::{run, text},
 };
 
+/// Bytes of every medium: a power of two, as SD cards have.
+const MEDIUM: u64 = 32 << 20;
 /// First byte of a partition, and its length.
 const START: u64 = 1 << 20;
-const SIZE: u64 = 24 << 20;
+const SIZE: u64 = 30 << 20;
 
 /// A disk, a stick or a disc.
 pub(crate) struct Medium(TempDir);
@@ -42,7 +44,7 @@ impl Medium {
         let features = run(Command::new("/usr/sbin/dumpe2fs").arg("-h").arg(&part));
         assert!(features.contains("needs_recovery"), "the journal is clean: {features}");
 
-        File::create(disk.path()).unwrap().set_len(START + SIZE + (1 << 20)).unwrap();
+        File::create(disk.path()).unwrap().set_len(MEDIUM).unwrap();
         let partition = format!("1:{}:{}", START / 512, (START + SIZE) / 512 - 1);
         run(Command::new("/usr/sbin/sgdisk").args(["-n", &partition]).arg(disk.path()));
         let mut image = File::options().write(true).open(disk.path()).unwrap();
@@ -54,7 +56,7 @@ impl Medium {
     /// A stick without partitions: a FAT with this label, the tree in its directory `phase`.
     pub(crate) fn fat(label: &str, tree: &Tree) -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
-        File::create(disk.path()).unwrap().set_len(SIZE).unwrap();
+        File::create(disk.path()).unwrap().set_len(MEDIUM).unwrap();
         run(Command::new("/usr/sbin/mkfs.vfat").args(["-n", label]).arg(disk.path()));
         run(Command::new("mmd").arg("-i").arg(disk.path()).arg("::phase"));
         let files = fs::read_dir(tree.path()).unwrap().map(|entry| entry.unwrap().path());
@@ -62,12 +64,14 @@ impl Medium {
         disk
     }
 
-    /// The image of a disc.
+    /// The image of a disc, which may as well be on a disk.
     pub(crate) fn iso(label: &str, tree: &Tree) -> Self {
         let disc = Self(tempfile::tempdir().unwrap());
         let mut xorriso = Command::new("xorriso");
         xorriso.args(["-as", "mkisofs", "-quiet", "-R", "-V", label, "-o"]).arg(disc.path()).arg(tree.path());
         run(&mut xorriso);
+        // What follows the file system means nothing: an image on a stick has the rest of the stick there.
+        File::options().write(true).open(disc.path()).unwrap().set_len(MEDIUM).unwrap();
         disc
     }
 

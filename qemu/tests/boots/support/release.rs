@@ -107,6 +107,18 @@ impl Tree {
         blob["sha256"].as_str().unwrap().to_owned()
     }
 
+    /// The same tree in another place, with only those blobs that hold artifacts whose names begin with one of these.
+    pub(crate) fn copy_with(&self, names: &[&str]) -> Self {
+        let copy = self.copy();
+        let kept: Vec<String> = names.iter().map(|name| self.blob(name)).collect();
+        for blob in fs::read_dir(copy.path().join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path()) {
+            if !kept.iter().any(|name| blob.ends_with(name)) {
+                fs::remove_file(blob).unwrap();
+            }
+        }
+        copy
+    }
+
     /// Flips one bit in the middle of the blob that holds the artifact whose name begins with `name`.
     pub(crate) fn flip_bit_of_blob(&self, name: &str) {
         let path = self.path().join("blobs/sha256").join(self.blob(name));
