@@ -7,11 +7,14 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 64;
 
 /// An address that no route reaches but through a router, or that no route reaches.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ impl fmt::Display for OffLink {
 impl std::error::Error for OffLink {}
 
 /// Whether `address` is reached without a router from the system below `root`.
-pub(crate) fn is_on_link(root: &Path, address: &SocketAddr) -> bool {
+pub fn is_on_link(root: &Path, address: &SocketAddr) -> bool {
     // A table that is not there (a kernel without IPv6) reaches nothing.
     let table = |name: &str| fs::read_to_string(root.join("proc/net").join(name)).unwrap_or_default();
     match address.ip().to_canonical() {
@@ -90,12 +93,36 @@ pub(crate) fn socket(address: &SocketAddr) -> io::Result<(Socket, SocketAddr)> {
         IpAddr::V6(_) => *address,
     };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    setsockopt(&socket, sockopt::DontRoute, &true)?;
-    match address {
-        SocketAddr::V4(_) => socket.set_ttl_v4(1)?,
-        SocketAddr::V6(_) => socket.set_unicast_hops_v6(1)?,
-    }
+    stay(&socket, address.is_ipv6())?;
     Ok((socket, address))
+}
+
+/// Listens on a free port of every address of the machine. Connections inherit what keeps them on the link, so that a peer
+/// behind a router is not even told that somebody listens.
+///
+/// # Errors
+/// The kernel's, if it gives out no port.
+pub fn listen() -> io::Result<TcpListener> {
+    let listen = |all: IpAddr| {
+        let address = SocketAddr::from((all, 0));
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        stay(&socket, false)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+            stay(&socket, true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    // A kernel without IPv6 has IPv4.
+    listen(Ipv6Addr::UNSPECIFIED.into()).or_else(|_: io::Error| listen(Ipv4Addr::UNSPECIFIED.into()))
+}
+
+/// Makes the kernel send this socket's packets over links only, of one of the two protocols.
+fn stay(socket: &Socket, ipv6: bool) -> io::Result<()> {
+    setsockopt(socket, sockopt::DontRoute, &true)?;
+    if ipv6 { socket.set_unicast_hops_v6(1) } else { socket.set_ttl_v4(1) }
 }
 
 #[cfg(test)]
@@ -136,6 +163,19 @@ fd000099000000000000000000000000 40 00000000000000000000000000000000 00 fe800000
         assert!(direct("fd00:77::2"));
         assert!(!direct("fd00:99::2") && !direct("2001:db8::1"));
         assert!(!direct_v6("what is this\n", "fd00:77::2".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_was_accepted_stays_on_the_link_too() {
+        let listener = listen().unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for (address, ipv6) in [("127.0.0.1", false), ("::1", true)] {
+            let _peer = std::net::TcpStream::connect((address, port)).unwrap();
+            let accepted = Socket::from(listener.accept().unwrap().0);
+            let hops = if ipv6 { accepted.unicast_hops_v6() } else { accepted.ttl_v4() };
+            assert_eq!(hops.unwrap(), 1, "{address}");
+            assert!(nix::sys::socket::getsockopt(&accepted, sockopt::DontRoute).unwrap());
+        }
     }
 
     #[test]
