@@ -3,11 +3,13 @@
 //! What a machine would refuse at boot (a trust file, a configuration, a module that the kernel lacks) is refused here.
 
 pub mod config;
+mod settings;
 
 use std::{fmt::Write as _, path::Path, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Subcommand;
+use discover::{Limits, Tls, tls::Clock};
 use initramfs::pack::{
     BootInitramfs, Built,
     archive::Listed,
@@ -15,14 +17,14 @@ use initramfs::pack::{
     sets::{self, Set},
 };
 use serde::Serialize;
-use verify::{LIMITS, Store, Trust};
+use verify::{LIMITS, Trust};
 
 use crate::{
     cli::UsageError,
     output::{self, Existing},
     progress,
 };
-use config::{Config, OnFailure};
+pub use settings::Settings;
 
 /// Makes boot images.
 #[derive(clap::Args)]
@@ -60,21 +62,15 @@ pub struct InitramfsArgs {
     #[arg(long, value_name = "FILE", required_if_eq("stage", "boot"))]
     pub trust: Option<PathBuf>,
     /// The configuration, checked as it is (stage boot)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "on_failure", "attempts", "state"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "dht_locator", "dht_bootstrap", "on_failure", "attempts", "state"])]
     pub config: Option<PathBuf>,
-    /// A place to look for releases; may be repeated (stage boot)
-    #[arg(long, value_name = "URL")]
-    pub origin: Vec<String>,
-    /// What follows a failed attempt (stage boot)
-    #[arg(long, value_enum)]
-    pub on_failure: Option<OnFailure>,
-    /// How often to try (stage boot)
-    #[arg(long, value_name = "N")]
-    pub attempts: Option<u64>,
-    /// Where the machine remembers what it acknowledged: disk:PARTUUID, tpm, tpm:INDEX or none; its drivers are the sets
-    /// `disk` and `tpm` (stage boot)
-    #[arg(long, value_name = "STORE")]
-    pub state: Option<Store>,
+    /// What config.json says
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The only certificates that https servers are believed by (PEM, or one in DER), instead of the roots of Mozilla's
+    /// programme (stage boot)
+    #[arg(long, value_name = "FILE")]
+    pub tls_roots: Option<PathBuf>,
     /// Where the kernel's package was unpacked: the folder that has lib/modules/VERSION
     #[arg(long, value_name = "DIR")]
     pub kernel_root: Option<PathBuf>,
@@ -186,27 +182,34 @@ pub fn initramfs(args: &InitramfsArgs) -> anyhow::Result<Report> {
 }
 
 fn stage(args: &InitramfsArgs) -> anyhow::Result<Stage> {
-    let options = args.config.is_some() || has_settings(args);
+    let options = args.config.is_some() || args.tls_roots.is_some() || !args.settings.is_empty();
     match (args.stage, &args.trust) {
         (StageName::Root, None) if !options => Ok(Stage::Root),
         (StageName::Root, _) => {
-            let problem = "--trust, --config, --origin, --on-failure, --attempts and --state are for --stage boot only";
+            let problem = "--trust, --config, --tls-roots, --origin, --dht-locator, --dht-bootstrap, --on-failure, --attempts \
+                           and --state are for --stage boot only";
             Err(UsageError(problem.to_owned()).into())
         }
-        (StageName::Boot, Some(trust)) => Ok(Stage::Boot { trust: read_trust(trust)?, config: configuration(args)? }),
+        (StageName::Boot, Some(trust)) => Ok(Stage::Boot {
+            trust: read_trust(trust)?,
+            config: configuration(args)?,
+            tls_roots: args.tls_roots.as_deref().map(read_roots).transpose()?,
+        }),
         // clap's `required_if_eq` has refused this already.
         (StageName::Boot, None) => Err(UsageError("--stage boot needs --trust".to_owned()).into()),
     }
 }
 
-/// Whether there is anything for config.json.
-fn has_settings(args: &InitramfsArgs) -> bool {
-    !args.origin.is_empty() || args.on_failure.is_some() || args.attempts.is_some() || args.state.is_some()
-}
-
 fn read_trust(path: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = output::read_limited(path, LIMITS.trust_bytes as u64)?;
     Trust::parse(&bytes).with_context(|| path.display().to_string())?;
+    Ok(bytes)
+}
+
+/// The bytes of a list of roots that a machine takes.
+fn read_roots(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = output::read_limited(path, Limits::default().roots_bytes as u64)?;
+    Tls::pinned(&bytes, Clock::Trusted).with_context(|| path.display().to_string())?;
     Ok(bytes)
 }
 
@@ -217,12 +220,11 @@ fn configuration(args: &InitramfsArgs) -> anyhow::Result<Option<Vec<u8>>> {
         config::check(&bytes).with_context(|| path.display().to_string())?;
         return Ok(Some(bytes));
     }
-    if !has_settings(args) {
+    if args.settings.is_empty() {
         return Ok(None);
     }
-    let (origins, state) = (args.origin.clone(), args.state.clone());
-    let config = Config { origins, on_failure: args.on_failure, attempts: args.attempts, state };
-    config.to_json().map(Some).map_err(|error| UsageError(format!("{error:#}")).into())
+    let json = args.settings.config().and_then(|config| config.to_json());
+    json.map(Some).map_err(|error| UsageError(format!("{error:#}")).into())
 }
 
 fn print(report: &Report) {
@@ -249,9 +251,13 @@ Examples:
   phase image initramfs --stage boot --init init --trust trust.json \\
       --origin http://192.0.2.10:8000 --kernel-root linux-image-amd64 \\
       --modules net,root --out boot.cpio.zst
-  phase image initramfs --stage boot --init init --trust trust.json \
-      --origin http://192.0.2.10:8000 --state disk:$(blkid -s PARTUUID -o value /dev/sdb2) \
+  phase image initramfs --stage boot --init init --trust trust.json \\
+      --origin http://192.0.2.10:8000 --state disk:$(blkid -s PARTUUID -o value /dev/sdb2) \\
       --kernel-root linux-image-amd64 --modules net,root,disk --out boot.cpio.zst
+  phase image initramfs --stage boot --init init --trust trust.json \\
+      --origin https://boot.example.org --tls-roots our-ca.pem \\
+      --dht-locator keys/locator.pub --kernel-root linux-image-amd64 \\
+      --modules net,root --out boot.cpio.zst
   phase image initramfs --stage root --init init --modules root \\
       --kernel-root linux-image-amd64 --out initramfs.cpio.zst"
 }

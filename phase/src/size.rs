@@ -108,11 +108,10 @@ fn sample_initramfs(init: PathBuf) -> anyhow::Result<u64> {
             transparency: None,
         },
     };
-    let config =
-        Config { origins: vec!["http://192.0.2.10:8000".to_owned()], on_failure: None, attempts: None, state: None };
+    let config = Config { origins: vec!["http://192.0.2.10:8000".to_owned()], ..Config::default() };
     let plan = BootInitramfs {
         init,
-        stage: Stage::Boot { trust: trust.to_json()?.into_bytes(), config: Some(config.to_json()?) },
+        stage: Stage::Boot { trust: trust.to_json()?.into_bytes(), config: Some(config.to_json()?), tls_roots: None },
         kernel_root: None,
         modules: Vec::new(),
         keep_compressed: false,

@@ -59,6 +59,8 @@ pub enum Stage {
         trust: Vec<u8>,
         /// Bytes of `/etc/phase/config.json`, if there is one.
         config: Option<Vec<u8>>,
+        /// Bytes of `/etc/phase/tls-roots.pem`, if there is one: the only roots that https servers are believed by.
+        tls_roots: Option<Vec<u8>>,
     },
     /// Stage two: puts the release's root together.
     Root,
@@ -145,10 +147,13 @@ impl BootInitramfs {
 
     fn add_stage(&self, tree: &mut Tree) -> Result<(), ArchiveError> {
         match &self.stage {
-            Stage::Boot { trust, config } => {
+            Stage::Boot { trust, config, tls_roots } => {
                 tree.file("etc/phase/stage", 0o644, *b"boot\n")?;
                 tree.file("etc/phase/trust.json", 0o644, trust.as_slice())?;
-                config.as_ref().map_or(Ok(()), |config| tree.file("etc/phase/config.json", 0o644, config.as_slice()))
+                for (path, bytes) in [("etc/phase/config.json", config), ("etc/phase/tls-roots.pem", tls_roots)] {
+                    bytes.as_ref().map_or(Ok(()), |bytes| tree.file(path, 0o644, bytes.as_slice()))?;
+                }
+                Ok(())
             }
             Stage::Root => tree.file("etc/phase/stage", 0o644, *b"root\n"),
         }

@@ -3,7 +3,7 @@
 //! A machine refuses a configuration that it does not understand, so every rule of docs/formats.md is checked here, where
 //! somebody can still do something about it.
 
-use discover::Origin;
+use discover::{Locator, Origin};
 use serde::Serialize;
 use verify::{Fields, FormatError, Store, ValueError};
 
@@ -11,6 +11,8 @@ use verify::{Fields, FormatError, Store, ValueError};
 const SCHEMA: &str = "phase.config/1";
 /// Most origins.
 const ORIGINS: usize = 8;
+/// Most nodes of the DHT to begin with.
+const NODES: usize = 8;
 /// Most attempts.
 const ATTEMPTS: u64 = 100;
 /// Largest file in bytes.
@@ -32,11 +34,14 @@ pub enum OnFailure {
 }
 
 /// The settings of a boot initramfs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "schema", rename = "phase.config/1")]
 pub struct Config {
     /// Places to look for releases.
     pub origins: Vec<String>,
+    /// Whose list of places is looked for in the DHT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dht: Option<Dht>,
     /// What follows a failed attempt; `retry` if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
@@ -46,6 +51,16 @@ pub struct Config {
     /// Where the machine remembers what it acknowledged; nowhere if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Store>,
+}
+
+/// Whose list of places is looked for in the BitTorrent DHT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dht {
+    /// The raw public key of whoever signs the list, 64 lower-case hex digits.
+    pub locator: String,
+    /// Nodes to begin with, `HOST:PORT`; without any, the well-known ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bootstrap: Vec<String>,
 }
 
 impl Config {
@@ -67,6 +82,12 @@ pub fn check(bytes: &[u8]) -> Result<(), FormatError> {
     let origins = fields.optional("origins", |fields, name| fields.strings(name, 0..=ORIGINS))?;
     for origin in origins.unwrap_or_default() {
         Origin::parse(&origin).map_err(|error| fields.wrong("origins", format!("{origin:?}"), error.to_string()))?;
+    }
+    if let Some(mut dht) = fields.optional("dht", Fields::object)? {
+        let key = dht.string("locator")?;
+        let nodes = dht.optional("bootstrap", |dht, name| dht.strings(name, 0..=NODES))?.unwrap_or_default();
+        Locator::parse(&key, &nodes).map_err(|error| dht.wrong(error.field, error.seen, error.wanted))?;
+        dht.finish()?;
     }
     fields.optional("on_failure", Fields::parsed::<OnFailure>)?;
     fields.optional("attempts", |fields, name| fields.integer(name, 1..=ATTEMPTS))?;
@@ -92,8 +113,9 @@ mod tests {
     #[test]
     fn what_is_written_passes_the_check() {
         let origins = vec!["http://192.0.2.10:8000".to_owned()];
-        let config =
-            Config { origins, on_failure: Some(OnFailure::PowerOff), attempts: Some(2), state: Some(Store::None) };
+        let dht = Some(Dht { locator: "ab".repeat(32), bootstrap: vec!["192.0.2.1:6881".to_owned()] });
+        let (on_failure, attempts, state) = (Some(OnFailure::PowerOff), Some(2), Some(Store::None));
+        let config = Config { origins, dht, on_failure, attempts, state };
         let json = String::from_utf8(config.to_json().unwrap()).unwrap();
         assert!(
             json.contains(r#""schema": "phase.config/1""#) && json.contains(r#""on_failure": "poweroff""#),
@@ -111,10 +133,15 @@ mod tests {
             (r#""attempts": 0"#, "attempts"),
             (r#""attempts": 101"#, "attempts"),
             (r#""trust": "/x""#, "trust"),
+            (r#""dht": {"locator": "ab"}"#, "dht.locator is \"ab\", wanted 64"),
+            (r#""dht": {"bootstrap": ["h:1"]}"#, "locator"),
+            (r#""dht": {"locator": "LOCATOR", "bootstrap": ["h"]}"#, "dht.bootstrap is \"h\", wanted HOST:PORT"),
+            (r#""dht": {"locator": "LOCATOR", "node": "h:1"}"#, "node"),
             (r#""state": {"store": "file"}"#, "disk, tpm or none"),
             (r#""state": {"store": "disk", "partuuid": "/dev/sda1"}"#, "blkid"),
             (r#""state": {"store": "none", "path": "/x"}"#, "path"),
         ] {
+            let fields = fields.replace("LOCATOR", &"ab".repeat(32));
             let message =
                 check(format!(r#"{{"schema": "phase.config/1", {fields}}}"#).as_bytes()).unwrap_err().to_string();
             assert!(message.contains(says), "{message}");

@@ -1,6 +1,6 @@
 //! `phase image initramfs` and `phase size`: what is packed is what was said, and nothing that a machine would refuse.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use initramfs::{
     newc::{Archive, Entry, NewcError},
@@ -61,6 +61,8 @@ fn unpack(path: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 const BOOT: [&str; 9] = ["image", "initramfs", "--stage", "boot", "--init", "init", "--trust", "trust.json", "--out"];
+/// The public key of RFC 8032, section 7.1, TEST 1.
+const LOCATOR: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 const ROOT: [&str; 8] = ["image", "initramfs", "--stage", "root", "--init", "init", "--out", "root.cpio.zst"];
 
 #[test]
@@ -82,6 +84,30 @@ fn a_boot_initramfs_has_its_trust_and_configuration() {
     });
     assert_eq!(config, wanted);
     assert_eq!(report["size"], fs::metadata(home.path().join("boot.cpio.zst")).unwrap().len());
+}
+
+#[test]
+fn the_locator_and_the_roots_go_along() {
+    let home = home();
+    let here = home.path();
+    succeeds(here, &["keygen", "--no-passphrase", "--out", "locator"]);
+    let key = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key"];
+    let certificate = ["-subj", "/CN=ours", "-days", "2", "-out", "ca.pem"];
+    let openssl = Command::new("openssl").arg("req").args(key).args(certificate).current_dir(here).output().unwrap();
+    assert!(openssl.status.success(), "{}", String::from_utf8_lossy(&openssl.stderr));
+    let config = |options: &[&str]| {
+        succeeds(here, &[&BOOT[..], &["out", "--force", "--dht-bootstrap", "192.0.2.1:6881"], options].concat());
+        let members = unpack(&here.join("out"));
+        let file = |path: &str| members.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.clone());
+        let config: serde_json::Value = serde_json::from_slice(&file("etc/phase/config.json").unwrap()).unwrap();
+        (config, file("etc/phase/tls-roots.pem"))
+    };
+    let (of_file, roots) = config(&["--dht-locator", "locator.pub", "--tls-roots", "ca.pem"]);
+    assert_eq!(roots.unwrap(), fs::read(here.join("ca.pem")).unwrap());
+    let hex = of_file["dht"]["locator"].as_str().unwrap();
+    assert_eq!(hex.len(), 64);
+    assert_eq!(of_file["dht"]["bootstrap"], serde_json::json!(["192.0.2.1:6881"]));
+    assert_eq!(config(&["--dht-locator", hex]), (of_file.clone(), None));
 }
 
 #[test]
@@ -120,13 +146,37 @@ fn what_a_machine_would_refuse_is_not_packed() {
         (&["--init", "init"], 2, "--trust"),
         (&["--init", "init", "--trust", "trust.json", "--origin", "ftp://a"], 2, "ftp://a"),
         (&["--init", "init", "--trust", "trust.json", "--attempts", "0"], 2, "attempts"),
+        (
+            &["--init", "init", "--trust", "trust.json", "--dht-locator", "d75a"],
+            2,
+            "neither 64 hex digits nor a public key",
+        ),
+        (
+            &["--init", "init", "--trust", "trust.json", "--dht-locator", "trust.json"],
+            2,
+            "wanted an Ed25519 public key",
+        ),
+        (&["--init", "init", "--trust", "trust.json", "--dht-bootstrap", "h:1"], 2, "--dht-locator"),
+        (
+            &["--init", "init", "--trust", "trust.json", "--dht-locator", LOCATOR, "--dht-bootstrap", "[::1]:6881"],
+            2,
+            "dht.bootstrap is \"[::1]:6881\", wanted HOST:PORT",
+        ),
+        (
+            &["--init", "init", "--trust", "trust.json", "--tls-roots", "broken.json"],
+            1,
+            "wanted PEM (BEGIN CERTIFICATE)",
+        ),
+        (&["--init", "init", "--trust", "trust.json", "--tls-roots", "none.pem"], 1, "none.pem"),
         (&["--init", "init", "--trust", "trust.json", "--modules", "loop"], 2, "--kernel-root"),
     ] {
         let error = fails(home.path(), &[&boot[..], &out, more].concat(), status);
         assert!(error.contains(says), "{more:?}: {error}");
     }
-    let error = fails(home.path(), &[&ROOT[..], &["--trust", "trust.json"]].concat(), 2);
-    assert!(error.contains("for --stage boot only"), "{error}");
+    for option in [["--trust", "trust.json"], ["--dht-locator", LOCATOR], ["--tls-roots", "broken.json"]] {
+        let error = fails(home.path(), &[&ROOT[..], &option].concat(), 2);
+        assert!(error.contains("for --stage boot only"), "{error}");
+    }
     let unknown = ["--kernel-root", "kernel", "--modules", "root,lop"];
     let error = fails(home.path(), &[&ROOT[..], &unknown].concat(), 1);
     assert!(error.contains("lop"), "{error}");

@@ -9,7 +9,11 @@ fn boot(directory: &Path) -> BootInitramfs {
     std::fs::write(&init, program(1)).unwrap();
     BootInitramfs {
         init,
-        stage: Stage::Boot { trust: b"{trust}".to_vec(), config: Some(b"{config}".to_vec()) },
+        stage: Stage::Boot {
+            trust: b"{trust}".to_vec(),
+            config: Some(b"{config}".to_vec()),
+            tls_roots: Some(b"roots".to_vec()),
+        },
         kernel_root: None,
         modules: Vec::new(),
         keep_compressed: false,
@@ -42,6 +46,7 @@ fn holds_what_init_needs_and_nothing_else() {
         "040755 etc/phase",
         "100644 etc/phase/config.json",
         "100644 etc/phase/stage",
+        "100644 etc/phase/tls-roots.pem",
         "100644 etc/phase/trust.json",
         "100755 init",
         "040755 lib",
@@ -51,9 +56,12 @@ fn holds_what_init_needs_and_nothing_else() {
         "040755 sys",
     ];
     assert_eq!(names, want);
-    assert_eq!((&members[6].2[..], &members[7].2[..]), (&b"boot\n"[..], &b"{trust}"[..]));
+    assert_eq!(
+        (&members[6].2[..], &members[7].2[..], &members[8].2[..]),
+        (&b"boot\n"[..], &b"roots"[..], &b"{trust}"[..])
+    );
     assert_eq!(built.listing.len(), want.len());
-    assert_eq!(built.unpacked_size, (14 + 4) * 4096);
+    assert_eq!(built.unpacked_size, (15 + 5) * 4096);
     assert_eq!(built.unpacked_size, unpacked_size(&built.bytes).unwrap());
 }
 
