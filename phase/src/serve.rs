@@ -8,36 +8,37 @@
 
 mod access;
 mod advertise;
+mod connection;
+mod files;
+mod listen;
 
 use std::{
-    future::Future,
+    io,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
-    thread::{self, JoinHandle},
-    time::Duration,
+    sync::Arc,
 };
 
 use anyhow::Context;
-use axum::Router;
 use tokio::{
-    runtime::Runtime,
+    runtime,
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
 };
-use tower_http::services::ServeDir;
 
 use verify::Channel;
 
 pub use access::AccessLog;
 
+use access::Log;
 use advertise::Advertisement;
+use listen::Workers;
 
-/// How long transfers that still run may go on after the server was told to stop.
-const GRACE: Duration = Duration::from_secs(3);
-
-/// How much of a file is read at once: large, since releases are; the default is 64 KiB.
-const READ_SIZE: usize = 256 << 10;
+/// What every connection needs to know.
+struct Site {
+    tree: PathBuf,
+    log: Log,
+}
 
 /// Serves a published tree over HTTP until Ctrl-C.
 #[derive(clap::Args)]
@@ -75,12 +76,15 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let log = if args.quiet { AccessLog::Off } else { AccessLog::Stderr };
-    let (listener, url) = bind(&args.tree, args.listen)?;
+    listen::more_files();
+    let server = spawn(&args.tree, args.listen, log)?;
     let channel = args.channel.as_ref().filter(|_| args.advertise);
-    let address = listener.local_addr()?;
-    let advertisement = channel.map(|channel| Advertisement::begin(&args.tree, channel, address)).transpose()?;
-    println!("serving {} at {url}", args.tree.display());
-    runtime()?.block_on(serve(listener, &args.tree, log, told_to_stop(advertisement)))?;
+    let advertisement =
+        channel.map(|channel| Advertisement::begin(&args.tree, channel, server.address())).transpose()?;
+    println!("serving {} at {}", args.tree.display(), server.url());
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(told_to_stop(advertisement));
+    server.stop()?;
     eprintln!("phase: stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -111,13 +115,12 @@ async fn told_to_stop(mut advertisement: Option<Advertisement>) {
     }
 }
 
-/// A server on its own thread; it stops when told to, or when dropped.
+/// A server on threads of its own; it stops when told to, or when dropped.
 #[derive(Debug)]
 pub struct Server {
     url: String,
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<anyhow::Result<()>>>,
+    workers: Workers,
 }
 
 impl Server {
@@ -136,83 +139,27 @@ impl Server {
     /// # Errors
     /// What ended the server before, if something did.
     pub fn stop(mut self) -> anyhow::Result<()> {
-        self.finish()
-    }
-
-    fn finish(&mut self) -> anyhow::Result<()> {
-        if let Some(stop) = self.stop.take() {
-            // A server that is already gone does not hear this; joining it below says why it went.
-            let _ = stop.send(());
-        }
-        match self.thread.take().map(JoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(result)) => result,
-            Some(Err(_)) => anyhow::bail!("the server's thread panicked"),
-        }
+        self.workers.stop()
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Err(error) = self.finish() {
-            eprintln!("phase: the server ended with an error: {error:#}");
-        }
-    }
-}
-
-/// Serves `tree` on a thread of its own; `listen` with port 0 takes a free port. It listens when this returns.
+/// Serves `tree` on threads of its own; `listen` with port 0 takes a free port. It listens when this returns.
 ///
 /// # Errors
 /// The tree is no directory, or the address cannot be had.
 pub fn spawn(tree: &Path, listen: SocketAddr, log: AccessLog) -> anyhow::Result<Server> {
-    let (listener, url) = bind(tree, listen)?;
-    let address = listener.local_addr()?;
-    let runtime = runtime()?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let tree = tree.to_owned();
-    let thread = thread::Builder::new().name("phase-serve".into()).spawn(move || {
-        runtime.block_on(serve(listener, &tree, log, async {
-            // Told to stop, or the handle is gone: both mean stop.
-            let _ = stopped.await;
-        }))
-    })?;
-    Ok(Server { url, address, stop: Some(stop), thread: Some(thread) })
-}
-
-fn bind(tree: &Path, listen: SocketAddr) -> anyhow::Result<(TcpListener, String)> {
     anyhow::ensure!(tree.is_dir(), "{} is not a directory; `phase publish` makes a tree", tree.display());
-    let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    let site = Arc::new(Site { tree: tree.to_owned(), log: Log::new(log) });
+    let workers = Workers::start(&listener, &site).context("cannot start the server's threads")?;
+    Ok(Server { url: format!("http://{address}"), address, workers })
+}
+
+fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
-    let url = format!("http://{}", listener.local_addr()?);
-    Ok((listener, url))
-}
-
-fn runtime() -> anyhow::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the server's threads")
-}
-
-async fn serve(
-    listener: TcpListener,
-    tree: &Path,
-    log: AccessLog,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let files = ServeDir::new(tree).append_index_html_on_directories(false).with_buf_chunk_size(READ_SIZE);
-    let app = access::logged(Router::new().fallback_service(files), log);
-    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move {
-            stop.await;
-            let _ = stopping.send(true); // nobody listens any more: the server has ended by itself
-        })
-        .into_future();
-    let grace = async move {
-        let _ = stopped.wait_for(|stopping| *stopping).await; // an error means the sender is gone: stopped as well
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        result = server => result.context("the server failed"),
-        () = grace => Ok(()),
-    }
+    // The standard library's is for 128, and 200 machines may be switched on at once.
+    rustix::net::listen(&listener, listen::BACKLOG)?;
+    Ok(listener)
 }

@@ -1,29 +1,24 @@
-//! The access log: one line per request, written when its body has been sent or the client has gone; large transfers
+//! The access log: one line per request, written when its answer has been sent or the client has gone; large transfers
 //! show a bar while they run.
 
 use std::{
+    io::{self, Write as _},
     net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
     time::Instant,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::{ConnectInfo, Request, State},
-    http::{Method, header::CONTENT_LENGTH},
-    middleware::{self, Next},
-    response::Response,
-};
-use http_body::{Body as _, Frame, SizeHint};
 use indicatif::{MultiProgress, ProgressBar};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use verify::Timestamp;
 
 use crate::{clock, progress};
 
 /// Bodies below this are over before a bar could be read.
 const BAR_FROM: u64 = 8 << 20;
+
+/// As many bars as leave room for the lines above them.
+const BARS: usize = 8;
 
 /// Whether requests are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,105 +29,93 @@ pub enum AccessLog {
     Off,
 }
 
-/// `router` with the access log around it.
-pub(super) fn logged(router: Router, log: AccessLog) -> Router {
-    match log {
-        AccessLog::Off => router,
-        AccessLog::Stderr => router.layer(middleware::from_fn_with_state(MultiProgress::new(), record)),
+/// Where requests are reported.
+pub(super) struct Log {
+    bars: Option<MultiProgress>,
+    /// For one bar each.
+    room: Arc<Semaphore>,
+}
+
+impl Log {
+    pub(super) fn new(log: AccessLog) -> Self {
+        let bars = match log {
+            AccessLog::Stderr => Some(MultiProgress::new()),
+            AccessLog::Off => None,
+        };
+        Self { bars, room: Arc::new(Semaphore::new(BARS)) }
+    }
+
+    /// Begins the entry of a request; it is written when the value is dropped.
+    pub(super) fn entry(&self, peer: SocketAddr, method: &str, path: &str) -> Option<Entry> {
+        let bars = self.bars.clone()?;
+        // As it came: percent-encoded. Whatever else a parser may let through stays away from the terminal.
+        let path = path.replace(char::is_control, "\u{fffd}");
+        let (method, room) = (method.to_owned(), Arc::clone(&self.room));
+        Some(Entry {
+            begin: Instant::now(),
+            peer,
+            method,
+            path,
+            status: 0,
+            announced: 0,
+            sent: 0,
+            bar: None,
+            bars,
+            room,
+        })
     }
 }
 
-async fn record(
-    State(bars): State<MultiProgress>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let begin = Instant::now();
-    let method = request.method().clone();
-    // As it came: percent-encoded, so no control character reaches the terminal.
-    let path = request.uri().path().to_owned();
-    let response = next.run(request).await;
-    let announced = announced(&method, &response);
-    let bar = (announced >= BAR_FROM).then(|| bars.add(progress::bytes(file_name(&path), announced)));
-    let status = response.status().as_u16();
-    let entry = Entry { begin, peer, method, path, status, announced, sent: 0, bar, bars };
-    response.map(|body| Body::new(Counted { body, entry }))
-}
-
-/// How many bytes of body the client is to receive; none for HEAD, whose length is only an announcement.
-fn announced(method: &Method, response: &Response) -> u64 {
-    if method == Method::HEAD {
-        return 0;
-    }
-    let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    length.or(response.body().size_hint().exact()).unwrap_or(0)
-}
-
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
-/// One request on its way; dropped, and thereby written, with its body.
-struct Entry {
+/// One request on its way.
+pub(super) struct Entry {
     begin: Instant,
     peer: SocketAddr,
-    method: Method,
+    method: String,
     path: String,
     status: u16,
     announced: u64,
     sent: u64,
-    bar: Option<ProgressBar>,
+    bar: Option<(ProgressBar, OwnedSemaphorePermit)>,
     bars: MultiProgress,
+    room: Arc<Semaphore>,
 }
 
 impl Entry {
+    /// It is answered with `status`, and `announced` bytes are to follow the head.
+    pub(super) fn answered(&mut self, status: u16, announced: u64) {
+        (self.status, self.announced) = (status, announced);
+        if announced >= BAR_FROM
+            && let Ok(room) = Arc::clone(&self.room).try_acquire_owned()
+        {
+            let name = self.path.rsplit('/').next().unwrap_or_default();
+            self.bar = Some((self.bars.add(progress::bytes(name, announced)), room));
+        }
+    }
+
+    /// So many bytes more are in the hands of the kernel.
+    pub(super) fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+        if let Some((bar, _)) = &self.bar {
+            bar.inc(bytes);
+        }
+    }
+
     fn line(&self, now: Timestamp) -> String {
         let Self { peer, method, path, status, sent, .. } = self;
         let cut = if self.sent < self.announced { " cut" } else { "" };
         let milliseconds = self.begin.elapsed().as_millis();
-        format!("{now} {peer} {method} {path} {status} {sent}{cut} {milliseconds}ms")
+        format!("{now} {peer} {method} {path} {status} {sent}{cut} {milliseconds}ms\n")
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
+        if let Some((bar, _)) = &self.bar {
             bar.finish_and_clear();
             self.bars.remove(bar);
         }
         let line = self.line(clock::now());
-        self.bars.suspend(|| eprintln!("{line}"));
-    }
-}
-
-/// A response body that counts what is taken from it.
-struct Counted {
-    body: Body,
-    entry: Entry,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-            self.entry.sent += length;
-            if let Some(bar) = &self.entry.bar {
-                bar.inc(length);
-            }
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        // A log that nobody reads any more does not stop the server.
+        self.bars.suspend(|| _ = io::stderr().write_all(line.as_bytes()));
     }
 }

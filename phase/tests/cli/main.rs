@@ -5,6 +5,7 @@
 
 mod announce;
 mod common;
+mod connections;
 mod document;
 mod holders;
 mod image;

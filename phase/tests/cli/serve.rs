@@ -9,19 +9,28 @@ use std::{
 
 use crate::common::{command, directory, fails, program, text};
 
+const ARGUMENTS: [&str; 5] = ["serve", "--tree", "tree", "--listen", "127.0.0.1:0"];
+
 /// A running `phase serve`, killed with the test.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
-    fn start(directory: &Path) -> Self {
-        let mut child = command(directory, &["serve", "--tree", "tree", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    pub(crate) fn start(directory: &Path) -> Self {
+        Self::run(&mut command(directory, &ARGUMENTS))
+    }
+
+    /// With limits of open files as `ulimit` sets them.
+    pub(crate) fn start_limited(directory: &Path, limits: &str) -> Self {
+        let script = format!("{limits}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("bash");
+        Self::run(shell.args(["-c", &script, env!("CARGO_BIN_EXE_phase")]).args(ARGUMENTS).current_dir(directory))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().rsplit(' ').next().unwrap().to_owned();
@@ -30,7 +39,7 @@ impl Server {
     }
 
     /// Ctrl-C; returns whether it ended well, and its log.
-    fn stop(mut self) -> (bool, String) {
+    pub(crate) fn stop(mut self) -> (bool, String) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         let stderr = self.child.stderr.take().unwrap();
@@ -46,7 +55,7 @@ impl Drop for Server {
     }
 }
 
-fn home() -> tempfile::TempDir {
+pub(crate) fn home() -> tempfile::TempDir {
     let home = directory();
     fs::create_dir_all(home.path().join("tree/blobs")).unwrap();
     let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
@@ -56,7 +65,7 @@ fn home() -> tempfile::TempDir {
 }
 
 /// The status that curl got.
-fn status(home: &Path, more: &[&str]) -> String {
+pub(crate) fn status(home: &Path, more: &[&str]) -> String {
     let arguments = [&["-s", "-o", "body", "-w", "%{http_code}"], more].concat();
     text(&program(home, "curl", &arguments))
 }
@@ -79,6 +88,12 @@ fn whole_files_ranges_and_heads() {
     let head = text(&program(home, "curl", &["-sI", &file])).to_lowercase();
     assert!(head.starts_with("http/1.1 200") && head.contains("content-length: 100000\r\n"), "{head}");
     assert_eq!(status(home, &["-z", "body", &file]), "304");
+    let etag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+    assert_eq!(status(home, &["-H", &format!("If-None-Match: {etag}"), &file]), "304");
+    assert_eq!(status(home, &["-H", "If-None-Match: \"another\"", &file]), "200");
+    // Whether it is still the same file is not compared: the whole of it is right in either case.
+    assert_eq!(status(home, &["-r", "1000-1999", "-H", "If-Range: \"another\"", &file]), "200");
+    assert_eq!(fs::read(home.join("body")).unwrap(), bytes);
     assert_eq!(status(home, &["-X", "POST", &file]), "405");
 }
 

@@ -1,0 +1,157 @@
+//! Takes connections, no more at once than there are file descriptors for, until the server is told to stop.
+//!
+//! Each core has a thread with an event loop of its own. A connection stays on the thread that took it: with one loop for all
+//! threads, what they told each other cost as much as a small file does.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, Runtime},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{Site, connection};
+
+/// Connections that may wait to be taken; the kernel's own limit (`net.core.somaxconn`) may be lower.
+pub(super) const BACKLOG: i32 = 1024;
+
+/// How long transfers that still run may go on after the server was told to stop.
+const GRACE: Duration = Duration::from_secs(3);
+/// Most threads: more do not make a network faster.
+const THREADS: usize = 8;
+/// Most connections at once.
+const CONNECTIONS: usize = 4096;
+/// File descriptors of a connection: its socket, and the file that is sent.
+const DESCRIPTORS: u64 = 2;
+/// File descriptors for everything else.
+const RESERVED: u64 = 64;
+/// How long no connection is taken after one could not be: what is missing (memory, file descriptors) has to come back.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Allows this process as many open files as the system lets it have; many systems begin with 1024.
+pub(super) fn more_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // If it may not, it serves fewer connections at once.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// How many connections there are file descriptors for.
+fn room() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = usize::try_from(files.saturating_sub(RESERVED) / DESCRIPTORS).unwrap_or(CONNECTIONS);
+    room.clamp(1, CONNECTIONS)
+}
+
+/// The threads of a server; it stops when told to, or when this is dropped.
+#[derive(Debug)]
+pub(super) struct Workers {
+    stopping: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Serves from now on.
+    ///
+    /// # Errors
+    /// A thread or an event loop cannot be had.
+    pub(super) fn start(listener: &TcpListener, site: &Arc<Site>) -> io::Result<Self> {
+        let (stopping, stopped) = watch::channel(false);
+        let mut workers = Self { stopping, threads: Vec::new() };
+        let room = Arc::new(Semaphore::new(room()));
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores.min(THREADS) {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let worker = Worker::new(&runtime, listener, site, &room, &stopped)?;
+            let run = move || runtime.block_on(worker.work());
+            workers.threads.push(thread::Builder::new().name("phase-serve".to_owned()).spawn(run)?);
+        }
+        Ok(workers)
+    }
+
+    /// Stops: no new connection, a few seconds for transfers that run, then the end.
+    ///
+    /// # Errors
+    /// One of the threads did not live until now.
+    pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+        self.stopping.send_replace(true);
+        let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
+        anyhow::ensure!(ended.iter().all(Result::is_ok), "a thread of the server panicked");
+        Ok(())
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            eprintln!("phase: the server ended with an error: {error:#}");
+        }
+    }
+}
+
+/// One thread of a server.
+struct Worker {
+    listener: tokio::net::TcpListener,
+    site: Arc<Site>,
+    room: Arc<Semaphore>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Worker {
+    fn new(
+        runtime: &Runtime,
+        listener: &TcpListener,
+        site: &Arc<Site>,
+        room: &Arc<Semaphore>,
+        stopped: &watch::Receiver<bool>,
+    ) -> io::Result<Self> {
+        let _inside = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+        Ok(Self { listener, site: Arc::clone(site), room: Arc::clone(room), stopped: stopped.clone() })
+    }
+
+    async fn work(mut self) {
+        let mut connections = JoinSet::new();
+        let stopped = self.stopped.clone();
+        loop {
+            tokio::select! {
+                _ = self.stopped.wait_for(|stopped| *stopped) => break,
+                // A connection that panicked has said so, and is over like any other.
+                Some(_) = connections.join_next() => {}
+                taken = take(&self.listener, &self.room) => {
+                    let Some((stream, peer, place)) = taken else { continue };
+                    let (site, stopped) = (Arc::clone(&self.site), stopped.clone());
+                    connections.spawn(async move {
+                        connection::serve(stream, peer, &site, stopped).await;
+                        drop(place);
+                    });
+                }
+            }
+        }
+        drop(self.listener);
+        // Whoever is not done by then is cut.
+        let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    }
+}
+
+/// Takes the next connection when there is room for it.
+async fn take(
+    listener: &tokio::net::TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(room).acquire_owned().await.ok()?;
+    if let Ok((stream, peer)) = listener.accept().await {
+        return Some((stream, peer, place));
+    }
+    sleep(PAUSE).await;
+    None
+}
