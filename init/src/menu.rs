@@ -90,6 +90,16 @@ impl Menu {
         rows
     }
 
+    /// What it looks like once it is over: the question stays, and says how it was answered.
+    fn answered(&self, at: Duration, mode: Mode) -> Vec<String> {
+        let mut rows = self.rows(at);
+        let who = if self.touched.is_some() { "Chosen" } else { "Nobody chose" };
+        if let Some(last) = rows.last_mut() {
+            *last = format!("  {who}: {}.", mode.title());
+        }
+        rows
+    }
+
     fn marked(&self) -> Mode {
         self.offered.get(self.marked).copied().unwrap_or_default()
     }
@@ -177,22 +187,22 @@ pub fn ask(console: &Console, offered: &'static [Mode]) -> Mode {
     let begun = Instant::now();
     let mut shown = menu.rows(Duration::ZERO);
     console.say_prompt(&drawn(&shown));
+    let mut redraw = |rows: Vec<String>| {
+        console.say_prompt(&redrawn(&shown, &rows));
+        shown = rows;
+    };
     let chosen = loop {
         if let Some(mode) = menu.over(begun.elapsed()) {
             break mode;
         }
         let keys = wait(&mut keyboards);
         let chosen = keys.into_iter().find_map(|key| menu.press(key, begun.elapsed()));
-        let rows = menu.rows(begun.elapsed());
-        if rows != shown {
-            let up = shown.len() - 1;
-            console.say_prompt(&format!("\r\x1b[{up}A{}", drawn(&rows)));
-            shown = rows;
-        }
+        redraw(menu.rows(begun.elapsed()));
         if let Some(mode) = chosen {
             break mode;
         }
     };
+    redraw(menu.answered(begun.elapsed(), chosen));
     console.say_prompt("\r\n\r\n");
     chosen
 }
@@ -201,6 +211,18 @@ pub fn ask(console: &Console, offered: &'static [Mode]) -> Mode {
 fn drawn(rows: &[String]) -> String {
     let rows: Vec<String> = rows.iter().map(|row| format!("{row}\x1b[K")).collect();
     rows.join("\r\n")
+}
+
+/// What makes `rows` of the rows that are shown, which are as many: from the first that differs on. A slow serial line gets
+/// one row for each second of the countdown, not all.
+fn redrawn(shown: &[String], rows: &[String]) -> String {
+    let Some(first) = shown.iter().zip(rows).position(|(shown, row)| shown != row) else { return String::new() };
+    // To move up by none is to move up by one (ECMA-48, 8.3.22).
+    let up = match rows.len() - 1 - first {
+        0 => String::new(),
+        up => format!("\x1b[{up}A"),
+    };
+    format!("\r{up}{}", drawn(&rows[first..]))
 }
 
 /// The keys of one tick.

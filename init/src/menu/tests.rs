@@ -85,6 +85,29 @@ fn it_fits_a_small_screen_and_says_what_happens_next() {
 }
 
 #[test]
+fn once_it_is_over_it_says_how_it_was_answered() {
+    let mut menu = Menu::new(OFFERED);
+    let last = |menu: &Menu, mode| menu.answered(START, mode).pop();
+    assert_eq!(last(&menu, Mode::Internet).as_deref(), Some("  Nobody chose: Internet."));
+    menu.press(Key::Number(3), START);
+    assert_eq!(last(&menu, Mode::Private).as_deref(), Some("  Chosen: Private."));
+}
+
+#[test]
+fn only_the_rows_that_changed_are_drawn_again() {
+    let mut menu = Menu::new(OFFERED);
+    let first = menu.rows(START);
+    assert_eq!(redrawn(&first, &first), "");
+    assert_eq!(
+        redrawn(&first, &menu.rows(seconds(1))),
+        "\r  Arrows or a number, then Enter. Without it: Internet in 4 s.\x1b[K"
+    );
+    menu.press(Key::Number(3), START);
+    let again = redrawn(&first, &menu.rows(START));
+    assert!(again.starts_with("\r\x1b[4A     1  Internet") && again.lines().count() == 5, "{again:?}");
+}
+
+#[test]
 fn bytes_of_terminals_are_keys() {
     use Key::{Down, Enter, Number, Other, Up};
     assert_eq!(decoded(b"\x1b[A\x1b[B\x1bOA\x1bOB"), [Up, Down, Up, Down]);
@@ -142,6 +165,7 @@ fn a_person_at_a_terminal_chooses_with_arrows_and_sees_no_echo() {
         let second = seat.shows("Private in 60 s.");
         assert!(second.contains("\x1b[7m>  3  Private") && !second.contains("^[[B"), "{second:?}");
         (&seat.master).write_all(b"\r").unwrap();
+        seat.shows("Chosen: Private.");
         assert_eq!(asked.join().unwrap(), Mode::Private);
     });
     assert_eq!(tcgetattr(&seat.slave).unwrap().local_modes, before, "the terminal is as it was");
