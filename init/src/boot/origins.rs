@@ -48,7 +48,7 @@ impl Known {
             match origin.and_then(|origin| manner.of(origin).on_link()) {
                 Ok(origin) => known.places.push((way, origin)),
                 Err(error) => {
-                    known.refused.push(Remark { kind: "off-link", text: format!("not asked: {error} ({way})") });
+                    known.refused.push(Remark { kind: "off-link", text: format!("not asked ({way}): {error}") });
                 }
             }
         }
@@ -129,11 +129,13 @@ impl StageOne<'_> {
 
 /// What did not work: places in the order in which they became known, then whoever names places.
 fn reasons(refused: &[Remark], found: &Found) -> Vec<Remark> {
-    let known = |name: &str| found.places.iter().position(|(_, origin)| origin.base() == name);
-    let mut failures: Vec<&(String, FetchError)> = found.gathered.failures.iter().collect();
-    failures.sort_by_key(|(name, _)| known(name));
-    let failures =
-        failures.into_iter().map(|(name, error)| Remark { kind: error.kind(), text: format!("{name}: {error}") });
+    let failures = found.places.iter().flat_map(|(way, origin)| {
+        let failures = found.gathered.failures.iter().filter(|(name, _)| name == origin.base());
+        failures.map(move |(_, error)| match way {
+            Way::Given => Remark { kind: error.kind(), text: error.to_string() },
+            way => Remark { kind: error.kind(), text: format!("{error} ({way})") },
+        })
+    });
     refused.iter().cloned().chain(failures).chain(found.remarks.iter().cloned()).collect()
 }
 

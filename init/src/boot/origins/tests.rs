@@ -31,8 +31,11 @@ fn local_asks_addresses_alone_and_names_the_rest() {
     let refused: Vec<_> = known.refused.iter().map(|remark| (remark.kind, remark.text.as_str())).collect();
     assert_eq!(refused.len(), 3);
     assert!(refused.iter().all(|(kind, _)| *kind == "off-link"));
-    assert!(refused[0].1.contains("'http://mirror.example' has a host name") && refused[0].1.ends_with("(given)"));
-    assert!(refused[1].1.contains("boot.example") && refused[1].1.ends_with("(from the DHCP server)"));
+    assert!(
+        refused[0].1.contains("'http://mirror.example' has a host name")
+            && refused[0].1.starts_with("not asked (given): ")
+    );
+    assert!(refused[1].1.contains("boot.example") && refused[1].1.starts_with("not asked (from the DHCP server): "));
     assert!(refused[2].1.contains("tftp://192.0.2.9"), "{refused:?}");
 }
 
@@ -74,6 +77,7 @@ fn reasons_stand_in_the_order_of_the_places_and_not_of_the_answers() {
         ["off-link", "status", "status", "timeout"]
     );
     assert!(texts[1].contains("404") && texts[2].contains("500"), "{texts:?}");
+    assert!(texts[1].ends_with("200") && texts[2].ends_with("(from the DHT, list 7)"), "{texts:?}");
 }
 
 #[test]
