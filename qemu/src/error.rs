@@ -65,6 +65,22 @@ pub enum Error {
     /// The host could not wait for QEMU.
     #[error("QEMU's end could not be waited for")]
     Wait(#[source] io::Error),
+    /// A command that makes or runs a part of a network failed.
+    #[error("{command}: {said}")]
+    Failed {
+        /// The command, or what was waited for.
+        command: String,
+        /// What it said.
+        said: String,
+    },
+    /// A network was to be made where it could get in somebody's way.
+    #[error(
+        "a network is made in namespaces of its own only, and this one has the interfaces {interfaces}: start the program with lan::isolated"
+    )]
+    NotAlone {
+        /// What is there.
+        interfaces: String,
+    },
     /// QEMU's machine protocol (QMP) could not be spoken.
     #[error("QMP {command}: the connection failed")]
     QmpConnection {

@@ -11,6 +11,7 @@
 
 pub mod console;
 pub mod error;
+pub mod lan;
 pub mod machine;
 pub mod markers;
 pub mod profile;

@@ -63,7 +63,11 @@ impl Requests {
 impl Hostile {
     /// Serves `tree`, with `fault` for every path that has `on` in it.
     pub(crate) fn tree(tree: Tree, on: &'static str, fault: Fault) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listening(TcpListener::bind("127.0.0.1:0").unwrap(), tree, on, fault)
+    }
+
+    /// The same where somebody else has begun to listen.
+    pub(crate) fn listening(listener: TcpListener, tree: Tree, on: &'static str, fault: Fault) -> Self {
         let port = listener.local_addr().unwrap().port();
         let root = tree.path().to_owned();
         let server = Self { port, requests: Arc::default(), _tree: tree };

@@ -6,6 +6,8 @@ mod hostile;
 mod lab;
 mod logged;
 mod medium;
+#[allow(dead_code, reason = "what only tests/network/ uses")]
+pub(crate) mod network;
 mod nginx;
 mod release;
 mod serve;

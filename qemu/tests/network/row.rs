@@ -1,0 +1,120 @@
+//! One row: the network is set up, a machine boots in it, and what became of it is compared with what was promised.
+
+use std::{fs, time::Instant};
+
+use qemu::lan::{Capture, WORLD, capture};
+
+use crate::{
+    promises,
+    scene::{NEWEST, Scene},
+    support::{Boot, Lab},
+    table::{Place, Row},
+};
+
+/// How long a row may take from the machine's start to its end, in seconds: the slowest takes a fourth of it on a busy host.
+const BOUND: f32 = 240.0;
+
+/// What the table says of a row.
+pub(crate) struct Outcome {
+    pub(crate) words: String,
+    pub(crate) seconds: f32,
+}
+
+/// Does it, in namespaces of this program's own.
+pub(crate) fn run(row: Row) -> Outcome {
+    let mut scene = Scene::set(row.place);
+    let world = scene.lan.watch_the_world().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let cable = directory.path().join("cable");
+    let machine = Lab::ready().network_machine().append(&format!("phase.mode={}", row.place.mode()));
+    let machine = machine.append(&scene.parameters).capture(&cable);
+    let machine = match row.place {
+        Place::HttpsIn1970 => machine.clock("1970-01-01T00:00:00"),
+        Place::HttpsIn2099 => machine.clock("2099-01-01T00:00:00"),
+        _ => machine,
+    };
+    let machine = scene.lan.plug(machine, &row.trouble.faults()).unwrap();
+    let mut boot = Boot::start(&machine);
+    let begin = Instant::now();
+    let words = if row.place.has_a_release() { boots(&mut boot, row.place) } else { fails(&mut boot, row.place) };
+    let seconds = begin.elapsed().as_secs_f32();
+    assert!(seconds < BOUND, "it took {seconds} s");
+    keeps_its_promises(row.place, &scene, world, &capture::read(&cable).unwrap());
+    Outcome { words, seconds }
+}
+
+/// The newest release is booted, from where it should come.
+fn boots(boot: &mut Boot, place: Place) -> String {
+    let receipt = boot.reaches_the_release("direct");
+    let source = receipt["source"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(receipt["version"], NEWEST, "{receipt}");
+    assert_eq!(receipt["mode"], place.mode(), "{receipt}");
+    for words in place.said() {
+        assert!(boot.says(words), "the console does not say {words:?}");
+    }
+    format!("boots {NEWEST} from {source}")
+}
+
+/// Nothing is booted; the console names every place that was asked and why it was not used, and the failure policy is followed.
+fn fails(boot: &mut Boot, place: Place) -> String {
+    let (stage, error) = ("discover", place.error());
+    let fail = boot.is_refused(stage, error, place.said());
+    assert_eq!(fail.field("action"), Some("poweroff"), "{fail:?}");
+    boot.powers_off();
+    format!("{error}, then {}", fail.field("action").unwrap_or_default())
+}
+
+/// The frames that were sent are those that the mode allows; in internet mode, the same looks find them.
+fn keeps_its_promises(place: Place, scene: &Scene, world: Capture, cable: &[capture::Frame]) {
+    let world = world.end();
+    let through_the_router = promises::from_the_link(&world);
+    assert!(promises::sent(cable) > 3, "the capture sees nothing");
+    let router = scene.lan.router.ethernet_address("lan").unwrap();
+    let off_the_link = promises::off_the_link(cable, router);
+    if place.mode() == "local" {
+        assert!(through_the_router.is_empty(), "the world is reached: {through_the_router:?}");
+        assert!(off_the_link.is_empty(), "{off_the_link:#?}");
+    } else {
+        assert!(!through_the_router.is_empty(), "the router's capture sees nothing of {WORLD}");
+        assert!(place == Place::Proxy || !off_the_link.is_empty(), "the cable's capture sees nothing");
+    }
+}
+
+impl Place {
+    fn has_a_release(self) -> bool {
+        !matches!(self, Self::NoOriginAnswers | Self::Nothing | Self::OffLinkOrigin | Self::OffLinkService)
+    }
+
+    /// The stable word of the failure.
+    fn error(self) -> &'static str {
+        match self {
+            Self::NoOriginAnswers => "unreachable",
+            _ => "not-found",
+        }
+    }
+
+    /// What the console has to say.
+    fn said(self) -> &'static [&'static str] {
+        match self {
+            Self::HttpsIn1970 | Self::HttpsIn2099 => &["the machine's clock is not believed"],
+            Self::DhtBesideADeadOrigin => &["http://203.0.113.99:8000: "],
+            Self::NoOriginAnswers => &["http://203.0.113.99:8000: ", "http://203.0.113.10:8000: "],
+            Self::OffLinkOrigin => &["http://203.0.113.10:8000"],
+            Self::OffLinkService => &["203.0.113.10"],
+            _ => &[],
+        }
+    }
+}
+
+/// Passes an outcome from the program in the namespaces to the one outside.
+impl Outcome {
+    pub(crate) fn write(&self, file: &std::path::Path) {
+        fs::write(file, format!("{}\n{}", self.seconds, self.words)).unwrap();
+    }
+
+    pub(crate) fn read(file: &std::path::Path) -> Option<Self> {
+        let text = fs::read_to_string(file).ok()?;
+        let (seconds, words) = text.split_once('\n')?;
+        Some(Self { words: words.to_owned(), seconds: seconds.parse().ok()? })
+    }
+}
