@@ -18,6 +18,7 @@ use init::{
     console::{Console, Verbosity},
     download::{self, Carrier, Pulse},
     pool::Pool,
+    share::shelf::Shelf,
     source::Source,
     sys::memory::SharedBuffer,
 };
@@ -130,7 +131,8 @@ impl std::fmt::Display for Round {
 fn sealed(origin: &Origin, artifact: &Artifact) -> Result<Duration, Error> {
     let console = Console::attach(Path::new("/nowhere"), "", Verbosity::Quiet);
     let pool: Pool = std::iter::once(Source::from(origin.clone())).collect();
-    let carrier = Carrier { sources: &pool, console: &console, pulse: &Unheard };
+    let shelf = Shelf::closed();
+    let carrier = Carrier { sources: &pool, shelf: &shelf, console: &console, pulse: &Unheard };
     let artifact = release::signed(artifact);
     let begun = Instant::now();
     let file = download::sealed(&artifact, &carrier)?;

@@ -1,103 +1,34 @@
-//! The bytes of a release: received in place, hashed on another thread in the same pass, and believed only as a whole.
+//! The bytes of a release: received in place from many sources at once, hashed in the same pass, and believed only as a whole.
 //!
-//! What one source gave and was proved stays. A source that lied about a piece, or does not go on, is asked for nothing
-//! more of that artifact, and the next one only for what is missing.
+//! An artifact has pieces, and whoever has it may give any of them: [`schedule`] decides who gives which, [`crew`] leads the
+//! threads that fetch and hash them ([`worker`]). What these guarantee:
+//!
+//! - What was proved stays, and is never asked for again. A cut costs less than one piece.
+//! - A source that lied about a piece is asked for nothing more of this boot ([`Pool::ban`]); one that is late loses its work
+//!   as long as others are there; the last one has all the patience that there is.
+//! - Every wait has an end: each request has a deadline by its size, and a request that is not needed any more is ended
+//!   from outside, whatever it waits for.
+//! - One source alone is one request for each artifact, from the first byte to the last.
+//! - Nothing is copied and nothing is kept beside the arena: a piece is received, hashed and shared where it stays.
+//!
+//! An artifact without a list of pieces is one piece: one source at a time, and the next one begins anew.
 
-use std::time::{Duration, Instant};
+mod crew;
+mod error;
+pub mod schedule;
+mod worker;
 
-use discover::Sink;
-use initramfs::newc::{NewcError, SegmentLayout};
-use rustix::io::Errno;
-use verify::pieces::{self, Destination, Filling};
-use verify::{Artifact, ArtifactError, BootFiles, CheckedBytes, PieceList, Signed};
+use initramfs::newc::SegmentLayout;
+use verify::pieces::Destination;
+use verify::{Artifact, BootFiles, CheckedBytes, PieceList, Signed};
 
-use crate::arena::{Arena, ArenaError};
+pub use self::error::{DownloadError, TryError};
+use crate::arena::Arena;
 use crate::console::Console;
 use crate::pool::Pool;
-use crate::progress::{Bar, Mib};
 use crate::record::LARGEST_HANDOFF;
-use crate::source::{Source, SourceError};
-use crate::sys::memory::SealedFile;
-use crate::timeline::Kind;
-
-/// How often one source may go on after the connection was cut, as long as more bytes came each time.
-const RESUMES: u32 = 5;
-/// A source that is slower than this on average (bytes per second) is given up if there is another to ask.
-const SLOW: u64 = 256 << 10;
-/// The last one is given up if it is slower than this.
-const SLOWEST: u64 = 16 << 10;
-/// What every transfer has beside the time that its size allows.
-const GRACE: Duration = Duration::from_mins(1);
-/// Time between two redraws of the bar.
-const REDRAW: Duration = Duration::from_millis(250);
-
-/// A release that could not be downloaded.
-#[derive(Debug, thiserror::Error)]
-pub enum DownloadError {
-    /// The kernel had no room, though the sizes fit.
-    #[error("cannot reserve {} for {name}: {errno}", Mib(*.size))]
-    Memory {
-        /// What it is for.
-        name: String,
-        /// Bytes.
-        size: u64,
-        /// The kernel's answer.
-        errno: Errno,
-    },
-    /// The sizes cannot stand in one initramfs.
-    #[error("the release cannot be laid out: {0}")]
-    Layout(#[from] NewcError),
-    /// The bytes and their places in memory do not go together.
-    #[error("the release cannot be put together in memory: {0}")]
-    Arena(#[from] ArenaError),
-    /// There is no place for the artifact, or no proof of it.
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    /// No source had the artifact, or what others left of it.
-    #[error("{name} came from no source: {}", listed(.tries))]
-    NoSource {
-        /// The artifact.
-        name: String,
-        /// Every source and why it lost.
-        tries: Vec<(String, TryError)>,
-    },
-}
-
-impl Kind for DownloadError {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Memory { .. } => "memory",
-            Self::Layout(_) | Self::Arena(_) => "layout",
-            Self::Artifact(error) => error.kind(),
-            // The last reason is that of the last hope.
-            Self::NoSource { tries, .. } => tries.last().map_or("no-source", |(_, error)| error.kind()),
-        }
-    }
-}
-
-/// Why one source lost.
-#[derive(Debug, thiserror::Error)]
-pub enum TryError {
-    /// The bytes did not come.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The bytes are not the artifact.
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-}
-
-impl Kind for TryError {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Source(error) => error.kind(),
-            Self::Artifact(error) => error.kind(),
-        }
-    }
-}
-
-fn listed(tries: &[(String, TryError)]) -> String {
-    tries.iter().map(|(source, error)| format!("{source}: {error}")).collect::<Vec<_>>().join("; ")
-}
+use crate::share::shelf::{Board, Shelf};
+use crate::sys::memory::{Reader, SealedFile};
 
 /// All that a kexec needs, every byte of it proved. Only [`for_kexec`] makes one.
 #[derive(Debug)]
@@ -115,6 +46,8 @@ pub struct Downloaded {
 pub struct Carrier<'a> {
     /// Places that may have the release.
     pub sources: &'a Pool,
+    /// Where neighbours see what is there by now.
+    pub shelf: &'a Shelf,
     /// Where progress is shown.
     pub console: &'a Console,
     /// Called when bytes came, so that somebody who waits knows that this goes on.
@@ -142,15 +75,17 @@ pub fn for_kexec(
     let layout = SegmentLayout::new(initramfs.size, rootfs.size)?;
     let mut arena = reserve("initramfs", layout.total(LARGEST_HANDOFF)?)?;
     let kernel = sealed(&boot.kernel(), carrier)?;
-    arena.prove(0, initramfs.size, |memory| receive(&initramfs, memory, carrier))?;
-    arena.prove(layout.rootfs_offset(), rootfs.size, |memory| receive(rootfs, memory, carrier))?;
+    let (reader, at) = (arena.reader(), layout.rootfs_offset());
+    arena.prove(0, initramfs.size, |memory| receive(&initramfs, memory, (reader.clone(), 0), carrier))?;
+    arena.prove(at, rootfs.size, |memory| receive(rootfs, memory, (reader, at), carrier))?;
     Ok(Downloaded { kernel, arena, layout })
 }
 
 /// Downloads one artifact into a file of its own.
 pub fn sealed(artifact: &Signed<Artifact>, carrier: &Carrier<'_>) -> Result<SealedFile, DownloadError> {
     let mut arena = reserve(&artifact.name, artifact.size)?;
-    arena.prove(0, artifact.size, |memory| receive(artifact, memory, carrier))?;
+    let reader = arena.reader();
+    arena.prove(0, artifact.size, |memory| receive(artifact, memory, (reader, 0), carrier))?;
     Ok(arena.seal(artifact.size)?)
 }
 
@@ -163,75 +98,39 @@ fn index(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 
-/// Receives one artifact: all of it from the first source that has it whole and right, or each source's good pieces.
+/// Receives one artifact into `memory`, where neighbours can read it from byte `at` of `reader` on.
 fn receive<'m>(
     artifact: &Signed<Artifact>,
     memory: &'m mut [u8],
+    (reader, at): (Reader, u64),
     carrier: &Carrier<'_>,
 ) -> Result<CheckedBytes<'m>, DownloadError> {
     let list = PieceList::load(artifact, |blob| {
         let mut bytes = vec![0; index(blob.size)];
-        receive(blob, &mut bytes, carrier)?;
+        let digests = PieceList::load::<DownloadError>(blob, |_| Ok(Vec::new()))?;
+        carrier.shelf.keep(&fill(&digests, &mut bytes, &Board::default(), carrier)?);
         Ok::<_, DownloadError>(bytes)
     })?;
-    let mut destination = Destination::new(&list, memory)?;
-    let mut tries = Vec::new();
-    let sources = carrier.sources.sources();
-    for (number, source) in sources.iter().enumerate() {
-        let slowest = if number + 1 < sources.len() { SLOW } else { SLOWEST };
-        let deadline = Instant::now() + GRACE + Duration::from_secs(list.size() / slowest);
-        let outcome = destination.lend(|missing| {
-            pieces::stream(missing, |filling| fetch(source, &list, deadline, filling, carrier).map_err(TryError::from))
-        });
-        carrier.console.progress_done();
-        let Err(error) = outcome else { break };
-        carrier.console.warn(format_args!("{}: {}: {error}", source.name(), artifact.name));
-        tries.push((source.name().to_owned(), error));
-    }
-    destination.finish().map_err(|_| DownloadError::NoSource { name: artifact.name.clone(), tries })
+    let board = carrier.shelf.put_up(list.sha256(), list.size(), list.piece_size(), reader, at);
+    fill(&list, memory, &board, carrier)
 }
 
-/// Fetches what is wanted from one source, going on after a cut.
-fn fetch(
-    source: &Source,
+/// Fills `memory` with the artifact of this list.
+fn fill<'m>(
     list: &PieceList,
-    deadline: Instant,
-    filling: &mut Filling<'_>,
+    memory: &'m mut [u8],
+    board: &Board,
     carrier: &Carrier<'_>,
-) -> Result<(), SourceError> {
-    let begun = Instant::now();
-    let mut drawn = begun;
-    let mut show = |done: u64| {
-        if drawn.elapsed() >= REDRAW {
-            drawn = Instant::now();
-            carrier.pulse.beat();
-            let bar = Bar { name: list.name().to_owned(), done, total: list.size(), elapsed: begun.elapsed() };
-            carrier.console.progress(bar);
+) -> Result<CheckedBytes<'m>, DownloadError> {
+    let mut destination = Destination::new(list, memory)?;
+    let mut tries = destination.lend(|pieces| crew::fetch(pieces, list, board, carrier));
+    destination.finish().map_err(|_| {
+        let name = list.name().to_owned();
+        for liar in carrier.sources.liars() {
+            if tries.iter().all(|(source, _)| *source != liar) {
+                tries.push((liar, TryError::Banned));
+            }
         }
-    };
-    let (hex, mut resumes) = (list.sha256().to_string(), 0);
-    while let Some(part) = filling.wanted() {
-        let mut sink = InPlace(filling);
-        match source.blob(&hex, list.size(), part.end, &mut sink, deadline, &mut show) {
-            Ok(()) => {}
-            Err(error) if error.may_resume() && resumes < RESUMES && filling.position() > part.start => resumes += 1,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// The seam between the two crates that do not know each other: where untrusted bytes go in to be proved.
-struct InPlace<'a, 'r>(&'a mut Filling<'r>);
-
-impl Sink for InPlace<'_, '_> {
-    fn space(&mut self) -> &mut [u8] {
-        self.0.space()
-    }
-    fn filled(&mut self, count: usize) {
-        self.0.filled(count);
-    }
-    fn position(&self) -> u64 {
-        self.0.position()
-    }
+        DownloadError::NoSource { name, tries }
+    })
 }

@@ -16,6 +16,8 @@ pub struct Pool {
 #[derive(Debug)]
 struct Place {
     source: Arc<Source>,
+    /// Whether it left us waiting.
+    late: bool,
     /// Whether it gave bytes that are not the signed ones.
     lied: bool,
 }
@@ -37,7 +39,7 @@ impl Pool {
         let known = places.iter().any(|place| place.source.name() == source.name());
         let joins = !known && places.len() < 2 * Limits::default().origins;
         if joins {
-            places.push(Place { source, lied: false });
+            places.push(Place { source, late: false, lied: false });
         }
         joins
     }
@@ -47,6 +49,23 @@ impl Pool {
         for place in self.places().iter_mut().filter(|place| place.source.name() == name) {
             place.lied = true;
         }
+    }
+
+    /// Asks the place of this name only if nobody else is left: it left us waiting.
+    pub fn set_back(&self, name: &str) {
+        for place in self.places().iter_mut().filter(|place| place.source.name() == name) {
+            place.late = true;
+        }
+    }
+
+    /// Whether the place of this name was set back.
+    pub fn is_late(&self, name: &str) -> bool {
+        self.places().iter().any(|place| place.late && place.source.name() == name)
+    }
+
+    /// The names of those who lied.
+    pub fn liars(&self) -> Vec<String> {
+        self.places().iter().filter(|place| place.lied).map(|place| place.source.name().to_owned()).collect()
     }
 
     /// Who may be asked now.
@@ -92,7 +111,18 @@ mod tests {
         let pool = Pool::new([1, 2].map(source));
         pool.ban("http://192.0.2.1");
         assert!(!pool.join(source(1)));
-        assert_eq!(names(&pool), ["http://192.0.2.2"]);
+        assert_eq!(
+            (names(&pool), pool.liars()),
+            (vec!["http://192.0.2.2".to_owned()], vec!["http://192.0.2.1".to_owned()])
+        );
+    }
+
+    #[test]
+    fn who_is_late_is_still_there() {
+        let pool = Pool::new([1, 2].map(source));
+        pool.set_back("http://192.0.2.1");
+        assert_eq!(names(&pool).len(), 2);
+        assert!(pool.is_late("http://192.0.2.1") && !pool.is_late("http://192.0.2.2"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use discover::{FetchError, Origin, Sink};
+use discover::{FetchError, Hangup, Origin, Sink};
 
 use crate::media::{Medium, MediumError};
 use crate::share::neighbour::Neighbour;
@@ -33,6 +33,21 @@ pub enum Holds {
     All,
     /// These pieces, in order. That one is being fetched is worth a wait with an end: it need never come.
     Some(Vec<PieceState>),
+}
+
+/// What is wanted of a blob.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its name: its SHA-256.
+    pub hex: &'a str,
+    /// Bytes that it has.
+    pub size: u64,
+    /// The byte before which the part ends that is wanted.
+    pub end: u64,
+    /// When nobody waits any more.
+    pub deadline: Instant,
+    /// Who hangs up ends what a network is waited for; a disk is not.
+    pub hangup: &'a Hangup,
 }
 
 /// The bytes did not come.
@@ -84,30 +99,34 @@ impl Source {
         }
     }
 
+    /// Whether it is a machine like this one, which may have only some pieces of a blob.
+    pub fn is_neighbour(&self) -> bool {
+        matches!(self, Self::Neighbour(_))
+    }
+
     /// What it has by now of the blob named `hex` in `pieces` pieces. Only a neighbour is asked, with a short deadline; the
-    /// error is that of a neighbour that is not there any more, or is none.
-    pub fn holds(&self, hex: &str, pieces: usize) -> Result<Holds, SourceError> {
+    /// error is that of a neighbour that is not there any more, or is none. Who hangs up ends the question.
+    pub fn holds(&self, hex: &str, pieces: usize, hangup: &Hangup) -> Result<Holds, SourceError> {
         match self {
             Self::Origin(_) | Self::Medium(_) => Ok(Holds::All),
-            Self::Neighbour(neighbour) => Ok(Holds::Some(neighbour.holds(hex, pieces)?)),
+            Self::Neighbour(neighbour) => Ok(Holds::Some(neighbour.holds(hex, pieces, hangup)?)),
         }
     }
 
-    /// Puts the blob named `hex` (its SHA-256) of exactly `size` bytes into `sink`: from [`Sink::position`] to before byte
-    /// `end`, or to where the sink wants no more. `on_progress` gets the sink's position, after every read.
+    /// Puts what is wanted of a blob into `sink`: from [`Sink::position`] on, or to where the sink wants no more.
+    /// `on_progress` gets the sink's position, after every read.
     pub fn blob(
         &self,
-        hex: &str,
-        size: u64,
-        end: u64,
+        wanted: &Wanted<'_>,
         sink: &mut dyn Sink,
-        deadline: Instant,
         on_progress: &mut dyn FnMut(u64),
     ) -> Result<(), SourceError> {
-        match self {
-            Self::Origin(origin) => Ok(origin.blob(hex, size, end, sink, deadline, on_progress)?),
-            Self::Neighbour(neighbour) => Ok(neighbour.origin().blob(hex, size, end, sink, deadline, on_progress)?),
-            Self::Medium(medium) => Ok(medium.blob(hex, size, end, sink, on_progress)?),
-        }
+        let Wanted { hex, size, end, deadline, hangup } = *wanted;
+        let origin = match self {
+            Self::Origin(origin) => origin,
+            Self::Neighbour(neighbour) => neighbour.origin(),
+            Self::Medium(medium) => return Ok(medium.blob(hex, size, end, sink, on_progress)?),
+        };
+        Ok(Origin::clone(origin).with_hangup(hangup).blob(hex, size, end, sink, deadline, on_progress)?)
     }
 }

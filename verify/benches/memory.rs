@@ -13,7 +13,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use support::{Error, verdict};
-use verify::pieces::{Destination, stream};
+use verify::pieces::{Destination, Filling, stream};
 use verify::{Artifact, ArtifactError, Chunks, PieceList, Pieces, Sha256Digest};
 
 /// Bytes of the artifact.
@@ -50,18 +50,21 @@ fn main() -> Result<ExitCode, Error> {
 fn prove(list: &PieceList, bytes: &mut [u8]) -> Result<(), ArtifactError> {
     let mut destination = Destination::new(list, bytes)?;
     destination.lend(|missing| {
-        stream(missing, |filling| {
-            while filling.wanted().is_some() {
-                let number = usize::try_from(filling.position()).unwrap_or(usize::MAX) / PIECE;
-                let space = filling.space();
-                space.fill(byte(number));
-                let count = space.len();
-                filling.filled(count);
-            }
-            Ok::<_, ArtifactError>(())
-        })
-    })?;
+        let checked = missing.into_iter().filter_map(|piece| stream::<ArtifactError>(piece, make_up).ok());
+        (checked.collect(), ())
+    });
     destination.finish().map(drop)
+}
+
+fn make_up(filling: &mut Filling<'_>) -> Result<(), ArtifactError> {
+    while !filling.space().is_empty() {
+        let number = usize::try_from(filling.position()).unwrap_or(usize::MAX) / PIECE;
+        let space = filling.space();
+        space.fill(byte(number));
+        let count = space.len();
+        filling.filled(count);
+    }
+    Ok(())
 }
 
 /// What piece `number` consists of.

@@ -14,7 +14,7 @@
 //! keeps the pieces of two calls apart; and since a piece is there once and neither it nor its proof can be copied, their
 //! number says whether all are proved. Each byte that arrives is hashed once.
 //!
-//! [`stream()`] does steps 2 and 3 for one source and hashes on a second thread while the first one receives.
+//! [`stream()`] fills a piece and does step 3 with it, hashing on a second thread while the first one receives.
 
 mod error;
 mod list;

@@ -18,6 +18,7 @@ use crate::overlay;
 use crate::progress::Mib;
 use crate::quiet;
 use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, Memory, RUN};
+use crate::share::shelf::Shelf;
 use crate::store::Access;
 
 impl StageOne<'_> {
@@ -154,7 +155,9 @@ impl StageOne<'_> {
         chosen: &Chosen<'_>,
         fetch: impl FnOnce(&Carrier<'_>) -> Result<T, DownloadError>,
     ) -> Result<T, DownloadError> {
-        let carrier = Carrier { sources: chosen.sources, console: self.console, pulse: self.pulse };
+        let nothing_shared = Shelf::closed();
+        let carrier =
+            Carrier { sources: chosen.sources, shelf: &nothing_shared, console: self.console, pulse: self.pulse };
         let begun = Instant::now();
         let fields = |_: &T| vec![("bytes", bytes.to_string()), ("source", chosen.source.clone())];
         let fetched = self.timeline.stage("download", || fetch(&carrier), fields)?;

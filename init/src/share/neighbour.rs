@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use discover::{FetchError, Origin, OriginError};
+use discover::{FetchError, Hangup, Origin, OriginError};
 
 use super::shelf::PieceState;
 
@@ -27,8 +27,9 @@ impl Neighbour {
     }
 
     /// What it says of the `pieces` pieces of a blob. It may not know of the blob yet, and then has none of them.
-    pub(crate) fn holds(&self, hex: &str, pieces: usize) -> Result<Vec<PieceState>, FetchError> {
-        let bytes = match self.origin.share(hex, pieces as u64, Instant::now() + PATIENCE) {
+    pub(crate) fn holds(&self, hex: &str, pieces: usize, hangup: &Hangup) -> Result<Vec<PieceState>, FetchError> {
+        let origin = Origin::clone(&self.origin).with_hangup(hangup);
+        let bytes = match origin.share(hex, pieces as u64, Instant::now() + PATIENCE) {
             Err(FetchError::Status { code: 404, .. }) => return Ok(vec![PieceState::Missing; pieces]),
             outcome => outcome?,
         };

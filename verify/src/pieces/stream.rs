@@ -1,15 +1,12 @@
-//! Pieces from one source, front to back, hashed on another thread while the next bytes arrive.
+//! A piece that is hashed on another thread while its next bytes arrive. For a piece that is a whole artifact: the hash of
+//! one of the usual size is done before the next has arrived ([`Piece::check`]).
 
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, ScopedJoinHandle};
-use std::vec::IntoIter;
 
 use sha2::{Digest, Sha256};
 
-use super::{ArtifactError, CheckedPiece, Piece, Place};
+use super::{ArtifactError, CheckedPiece, Piece};
 use crate::names::Sha256Digest;
 
 /// Bytes that are handed to the hash at once: small enough to be in a cache that both threads share when they are
@@ -17,60 +14,59 @@ use crate::names::Sha256Digest;
 /// time of the hash alone), and 1 MiB was slower on a busy machine.
 const PART: usize = 256 << 10;
 
-/// Lets `fill` write the bytes of `pieces`, and proves each piece beside it; for [`super::Destination::lend`].
+/// Lets `fill` write the bytes of `piece`, and hashes them beside it.
 ///
-/// Gives what was proved, whatever became of the rest, and how it ended: with the first piece that is wrong, after which
-/// nothing more is taken from this source; with the error of `fill`; with [`ArtifactError::Short`] if `fill` ended too
-/// early; or well, and then every one of `pieces` is proved.
-pub fn stream<'r, E: From<ArtifactError>>(
-    pieces: Vec<Piece<'r>>,
-    fill: impl FnOnce(&mut Filling<'r>) -> Result<(), E>,
-) -> (Vec<CheckedPiece<'r>>, Result<(), E>) {
-    // Without pieces there is nothing to name in an error, and nothing to do.
-    let Some(name) = pieces.first().map(|piece| piece.place.list.name().to_owned()) else {
-        return (Vec::new(), Ok(()));
-    };
-    std::thread::scope(|scope| {
-        let stop = Arc::<AtomicBool>::default();
-        let (prover, (steps, queue)) = (Prover::new(&stop), channel());
-        let thread = Builder::new().name("sha256".to_owned()).spawn_scoped(scope, || prover.run(queue));
-        let hashing = if thread.is_ok() { Hashing::There(steps) } else { Hashing::Here(Box::new(Prover::new(&stop))) };
-
-        let mut filling = Filling::new(pieces, stop, hashing);
+/// If all bytes came, their digest alone decides. Else the piece is given back for another source, with the error of `fill`,
+/// or with [`ArtifactError::Short`] if `fill` ended well and too early.
+pub fn stream<E: From<ArtifactError>>(
+    piece: Piece<'_>,
+    fill: impl FnOnce(&mut Filling<'_>) -> Result<(), E>,
+) -> Result<CheckedPiece<'_>, (Piece<'_>, E)> {
+    let Piece { place, bytes } = piece;
+    let (filled, position, seen) = std::thread::scope(|scope| {
+        let (parts, queue) = channel();
+        let thread = Builder::new().name("sha256".to_owned()).spawn_scoped(scope, || hash(queue));
+        // Threads can be refused (memory, limits); the boot is only slower then.
+        let hashing = if thread.is_ok() { Hashing::There(parts) } else { Hashing::Here(Box::default()) };
+        let mut filling = Filling::new(bytes, place.range().start, hashing);
         let filled = fill(&mut filling);
-        let short = filling.short();
-        let Some(Prover { checked, wrong, .. }) = filling.hashing.end(thread.ok()) else {
-            return (Vec::new(), Err(ArtifactError::Thread { name }.into()));
-        };
-        let outcome = match (wrong, filled, short) {
-            (Some(wrong), _, _) => Err(wrong.into()),
-            (None, Ok(()), Some(short)) => Err(short.into()),
-            (None, filled, _) => filled,
-        };
-        (checked, outcome)
-    })
+        let (position, seen) = filling.end(thread.ok());
+        (filled, position, seen)
+    });
+    let name = || place.list.name().to_owned();
+    let error = match (filled, seen) {
+        (filled, _) if position < place.range().end => {
+            let short = ArtifactError::Short { name: name(), seen: position, wanted: place.list.size() };
+            filled.err().unwrap_or_else(|| short.into())
+        }
+        (_, None) => ArtifactError::Thread { name: name() }.into(),
+        (_, Some(seen)) => match place.prove(seen) {
+            Ok(checked) => return Ok(checked),
+            Err(place) => {
+                let error = place.refusal(seen);
+                return Err((Piece { place, bytes }, error.into()));
+            }
+        },
+    };
+    Err((Piece { place, bytes }, error))
 }
 
-/// Pieces while they fill, front to back.
+/// A piece while it fills, front to back.
 #[derive(Debug)]
-pub struct Filling<'r> {
-    /// The piece that is being filled: its next bytes, of which `filled` are there, and what comes after them.
-    place: Option<Place<'r>>,
-    part: &'r mut [u8],
+pub struct Filling<'p> {
+    /// The next bytes, of which `filled` are there, and what comes after them.
+    part: &'p mut [u8],
     filled: usize,
-    rest: &'r mut [u8],
+    rest: &'p mut [u8],
     /// Where in the artifact the next byte belongs.
     position: u64,
-    waiting: IntoIter<Piece<'r>>,
-    /// Set when a piece is found to be wrong.
-    stop: Arc<AtomicBool>,
-    hashing: Hashing<'r>,
+    hashing: Hashing<'p>,
 }
 
-impl<'r> Filling<'r> {
-    /// Where the next bytes go; empty when no more are wanted.
+impl<'p> Filling<'p> {
+    /// Where the next bytes go; empty when all are there.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.stop.load(Ordering::Relaxed) { &mut [] } else { &mut self.part[self.filled..] }
+        &mut self.part[self.filled..]
     }
 
     /// Says that `count` bytes at the front of [`Self::space`] were written; more than there is room count as all.
@@ -83,125 +79,60 @@ impl<'r> Filling<'r> {
         }
     }
 
-    /// Where in the artifact the next bytes belong, up to the first piece that is not wanted. Nothing is wanted any
-    /// more when every piece is there or one of them is wrong.
-    pub fn wanted(&self) -> Option<Range<u64>> {
-        let place = self.place.as_ref().filter(|_| !self.stop.load(Ordering::Relaxed))?;
-        let adjacent = |end: u64, piece: &Piece<'_>| match piece.range() {
-            range if range.start == end => Ok(range.end),
-            _ => Err(end),
-        };
-        let (Ok(end) | Err(end)) = self.waiting.as_slice().iter().try_fold(place.range().end, adjacent);
-        Some(self.position..end)
-    }
-
     /// Where in the artifact the next byte belongs.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    fn new(pieces: Vec<Piece<'r>>, stop: Arc<AtomicBool>, hashing: Hashing<'r>) -> Self {
-        let waiting = pieces.into_iter();
-        let mut filling =
-            Self { place: None, part: &mut [], filled: 0, rest: &mut [], position: 0, waiting, stop, hashing };
+    fn new(bytes: &'p mut [u8], position: u64, hashing: Hashing<'p>) -> Self {
+        let mut filling = Self { part: &mut [], filled: 0, rest: bytes, position, hashing };
         filling.next_part();
         filling
     }
 
     /// Hands over what is full and begins what is next.
     fn next_part(&mut self) {
-        let bytes = std::mem::take(&mut self.part);
-        let ends = if self.rest.is_empty() { self.place.take() } else { None };
-        self.hashing.step(Step { bytes, ends });
-        if self.place.is_none()
-            && let Some(Piece { place, bytes }) = self.waiting.next()
-        {
-            self.position = place.range().start;
-            (self.place, self.rest) = (Some(place), bytes);
-        }
+        let part = std::mem::take(&mut self.part);
+        self.hashing.take(part);
         let rest = std::mem::take(&mut self.rest);
         (self.part, self.rest) = rest.split_at_mut(PART.min(rest.len()));
         self.filled = 0;
     }
 
-    /// What is wrong if no more bytes come.
-    fn short(&self) -> Option<ArtifactError> {
-        let list = self.place.as_ref()?.list;
-        Some(ArtifactError::Short { name: list.name().to_owned(), seen: self.position, wanted: list.size() })
+    /// How far it came, and the digest of all that was handed over, unless the thread was lost.
+    fn end(self, thread: Option<ScopedJoinHandle<'_, Sha256>>) -> (u64, Option<Sha256Digest>) {
+        let hash = match self.hashing {
+            Hashing::There(parts) => {
+                drop(parts);
+                thread.and_then(|thread| thread.join().ok())
+            }
+            Hashing::Here(hash) => Some(*hash),
+        };
+        (self.position, hash.map(|hash| Sha256Digest(hash.finalize().into())))
     }
-}
-
-/// Bytes that can be hashed, and the piece that they are the last of, if they are.
-#[derive(Debug)]
-struct Step<'r> {
-    bytes: &'r [u8],
-    ends: Option<Place<'r>>,
 }
 
 /// Where full parts go.
 #[derive(Debug)]
-enum Hashing<'r> {
+enum Hashing<'p> {
     /// To a thread.
-    There(Sender<Step<'r>>),
-    /// Threads can be refused (memory, limits); the boot is only slower then.
-    Here(Box<Prover<'r>>),
+    There(Sender<&'p [u8]>),
+    /// Into the hash.
+    Here(Box<Sha256>),
 }
 
-impl<'r> Hashing<'r> {
-    fn step(&mut self, step: Step<'r>) {
+impl<'p> Hashing<'p> {
+    fn take(&mut self, part: &'p [u8]) {
         match self {
             // The thread only ends before the channel does if it died, which `end` finds out.
-            Self::There(steps) => drop(steps.send(step)),
-            Self::Here(prover) => prover.take(step),
-        }
-    }
-
-    /// What was found, unless the thread was lost.
-    fn end(self, thread: Option<ScopedJoinHandle<'_, Prover<'r>>>) -> Option<Prover<'r>> {
-        match self {
-            Self::There(steps) => {
-                drop(steps);
-                thread?.join().ok()
-            }
-            Self::Here(prover) => Some(*prover),
+            Self::There(parts) => drop(parts.send(part)),
+            Self::Here(hash) => hash.update(part),
         }
     }
 }
 
-/// Hashes pieces one after the other, and judges each at its end.
-#[derive(Debug)]
-struct Prover<'r> {
-    hash: Sha256,
-    checked: Vec<CheckedPiece<'r>>,
-    /// The first piece that was wrong.
-    wrong: Option<ArtifactError>,
-    stop: Arc<AtomicBool>,
-}
-
-impl<'r> Prover<'r> {
-    fn new(stop: &Arc<AtomicBool>) -> Self {
-        Self { hash: Sha256::new(), checked: Vec::new(), wrong: None, stop: Arc::clone(stop) }
-    }
-
-    fn run(mut self, steps: Receiver<Step<'r>>) -> Self {
-        for step in steps {
-            self.take(step);
-        }
-        self
-    }
-
-    fn take(&mut self, Step { bytes, ends }: Step<'r>) {
-        self.hash.update(bytes);
-        let Some(place) = ends else { return };
-        let seen = Sha256Digest(self.hash.finalize_reset().into());
-        match place.prove(seen) {
-            Ok(piece) => self.checked.push(piece),
-            Err(place) => {
-                self.stop.store(true, Ordering::Relaxed);
-                self.wrong.get_or_insert_with(|| place.refusal(seen));
-            }
-        }
-    }
+fn hash(parts: Receiver<&[u8]>) -> Sha256 {
+    parts.into_iter().fold(Sha256::new(), Digest::chain_update)
 }
 
 #[cfg(test)]

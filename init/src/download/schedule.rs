@@ -1,0 +1,420 @@
+//! Who fetches which piece, decided over plain data: no thread, no clock, no byte.
+//!
+//! The rules stand in the order in which they come into play:
+//!
+//! 1. A source without work gets a *run*: consecutive pieces that nobody has, for one request. The longest gap is shared
+//!    evenly among those who have no work. Where others are given pieces as well ([`Schedule::singly`]), a run is one piece at
+//!    random, so that many machines fetch many different ones.
+//! 2. What a neighbour has, or has been fetching for less than [`COMING`], is not asked of an origin.
+//! 3. If nothing is free, a source without work *steals* the far half of the longest run, unless its owner would be done
+//!    before the request were worth it ([`WORTH`]). The owner finds its run shorter.
+//! 4. A piece in hand cannot be stolen. If somebody who could fetch it has no work, its source is *late* when it has
+//!    stalled ([`STALL`]), crawls ([`CRAWL`]) or would need more than twice as long as the other one for it all anew: it is
+//!    set back, which means that it gets work again when nobody else is left. So the last one has all the patience that
+//!    there is.
+//! 5. Who lied is out, and so is who failed without being cut in the middle. What it did not finish is free again.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crate::share::shelf::PieceState;
+
+/// Most runs at once.
+const RUNS: usize = 8;
+/// What an owner would finish within this time is not worth a request of its own.
+const WORTH: Duration = Duration::from_millis(250);
+/// How long a neighbour may say that a piece is coming to it.
+const COMING: Duration = Duration::from_secs(10);
+/// Without a byte for this long, a source has stalled.
+const STALL: Duration = Duration::from_secs(3);
+/// A source that nobody's pace can be compared with has this long to come to speed, and must then have been faster on
+/// average than [`CRAWL`].
+const START: Duration = Duration::from_secs(10);
+/// Bytes per second.
+const CRAWL: u64 = 256 << 10;
+/// A piece that takes less than this is never late.
+const HASTE: Duration = Duration::from_secs(2);
+/// What a new request costs beside the piece itself.
+const REQUEST: Duration = Duration::from_millis(500);
+/// How often one source may go on after it was cut in the middle.
+const RESUMES: u32 = 5;
+
+/// Why somebody else is asked instead, though nothing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Late {
+    /// No byte came.
+    #[error("nothing came for {} s, and others are there", .0.as_secs())]
+    Stalled(Duration),
+    /// Hardly a byte came.
+    #[error("{0} bytes per second on average, wanted {CRAWL} as long as others are there")]
+    Crawls(u64),
+    /// Another one is faster.
+    #[error("it needs {:.1} s for a piece, and another one {:.1} s", .0.as_secs_f32(), .1.as_secs_f32())]
+    Slower(Duration, Duration),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With all that was wanted of it.
+    Well,
+    /// Because somebody hung up.
+    HungUp,
+    /// Its source answers no requests for a part.
+    NoRanges,
+    /// In another way.
+    Failed,
+}
+
+/// Whether a source gets work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Like all others.
+    Good,
+    /// Only if nobody in good standing is left.
+    SetBack,
+    /// No more.
+    Out,
+}
+
+/// The pieces of one artifact and the sources that they come from.
+#[derive(Debug)]
+pub struct Schedule {
+    pieces: Vec<State>,
+    /// Bytes of a piece.
+    size: u64,
+    members: Vec<Member>,
+    /// The state of a random sequence, if runs are of one piece.
+    random: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    /// In a run, in hand, or being hashed.
+    Taken,
+    Proved,
+}
+
+#[derive(Debug)]
+struct Member {
+    standing: Standing,
+    ranges: bool,
+    work: Option<Work>,
+    cuts: u32,
+    /// What the last piece took.
+    pace: Option<Duration>,
+    /// What it has, and since when it says so, if it has not all.
+    holds: Option<Vec<(PieceState, Instant)>>,
+}
+
+/// A run.
+#[derive(Debug)]
+struct Work {
+    /// The pieces that are not begun, from the one that is next; where it ends when it is empty.
+    rest: Range<usize>,
+    hand: Option<Hand>,
+    began: Instant,
+    /// When bytes came last.
+    moved: Instant,
+    /// Bytes so far.
+    bytes: u64,
+}
+
+/// The piece that is being filled.
+#[derive(Debug)]
+struct Hand {
+    index: usize,
+    since: Instant,
+    /// Bytes of the run before it.
+    before: u64,
+}
+
+impl Schedule {
+    /// Nothing of `pieces` pieces of `size` bytes is there.
+    pub fn new(pieces: usize, size: u64) -> Self {
+        Self { pieces: vec![State::Free; pieces], size, members: Vec::new(), random: None }
+    }
+
+    /// From now on runs are of one piece, in an order that depends on `seed`.
+    pub fn singly(&mut self, seed: u64) {
+        self.random = Some(seed | 1);
+    }
+
+    /// Takes in a source, whose number is returned. `all` says whether it has every piece; else it has none, until
+    /// [`Self::has`] says so.
+    pub fn join(&mut self, standing: Standing, all: bool) -> usize {
+        let holds = (!all).then(Vec::new);
+        self.members.push(Member { standing, ranges: true, work: None, cuts: 0, pace: None, holds });
+        self.members.len() - 1
+    }
+
+    /// What a neighbour says that it has by now.
+    pub fn has(&mut self, member: usize, states: &[PieceState], now: Instant) {
+        let Some(holds) = &mut self.members[member].holds else { return };
+        holds.resize(states.len(), (PieceState::Missing, now));
+        for (known, state) in holds.iter_mut().zip(states) {
+            if known.0 != *state {
+                *known = (*state, now);
+            }
+        }
+    }
+
+    /// Gives work to somebody who has none, if there is any: the source, and its run.
+    pub fn next_run(&mut self, now: Instant) -> Option<(usize, Range<usize>)> {
+        self.call_back();
+        if self.members.iter().filter(|member| member.work.is_some()).count() >= RUNS {
+            return None;
+        }
+        let mut idle = self.idle();
+        if self.random.is_some() {
+            let turn = self.random(idle.len());
+            idle.rotate_left(turn);
+        }
+        let found = |schedule: &mut Self, member| schedule.gap(member, now).or_else(|| schedule.steal(member, now));
+        let (member, run) = idle.into_iter().find_map(|member| found(self, member).map(|run| (member, run)))?;
+        self.pieces[run.clone()].fill(State::Taken);
+        self.members[member].work = Some(Work { rest: run.clone(), hand: None, began: now, moved: now, bytes: 0 });
+        Some((member, run))
+    }
+
+    /// The next piece of its run, if it is to go on. `bytes` came of the run so far.
+    pub fn next_piece(&mut self, member: usize, bytes: u64, now: Instant) -> Option<usize> {
+        let Member { work: Some(work), standing: Standing::Good, .. } = &mut self.members[member] else { return None };
+        let index = work.rest.next()?;
+        work.hand = Some(Hand { index, since: now, before: bytes });
+        Some(index)
+    }
+
+    /// The piece in hand is full and goes to be hashed.
+    pub fn filled(&mut self, member: usize, now: Instant) {
+        let Member { work: Some(work), pace, .. } = &mut self.members[member] else { return };
+        if let Some(hand) = work.hand.take() {
+            *pace = Some(now.saturating_duration_since(hand.since));
+        }
+    }
+
+    /// The piece before which the run of a source ends by now.
+    pub fn end(&self, member: usize) -> Option<usize> {
+        self.members[member].work.as_ref().map(|work| work.rest.end)
+    }
+
+    /// Whether a source may go on after it was cut.
+    pub fn may_resume(&mut self, member: usize) -> bool {
+        self.members[member].cuts += 1;
+        self.members[member].cuts <= RESUMES
+    }
+
+    /// How many bytes of its run came so far.
+    pub fn seen(&mut self, member: usize, bytes: u64, now: Instant) {
+        if let Some(work) = &mut self.members[member].work
+            && work.bytes != bytes
+        {
+            (work.bytes, work.moved) = (bytes, now);
+        }
+    }
+
+    /// The piece is proved.
+    pub fn proved(&mut self, index: usize) {
+        self.pieces[index] = State::Proved;
+    }
+
+    /// The piece that a source gave is wrong.
+    pub fn wrong(&mut self, member: usize, index: usize) {
+        self.pieces[index] = State::Free;
+        self.members[member].standing = Standing::Out;
+    }
+
+    /// The run of a source ended. What is free again.
+    pub fn ended(&mut self, member: usize, end: End) -> Vec<usize> {
+        let member = &mut self.members[member];
+        let Some(Work { rest, hand, .. }) = member.work.take() else { return Vec::new() };
+        match end {
+            End::Well | End::HungUp => {}
+            End::NoRanges if member.ranges => {
+                (member.ranges, member.standing) = (false, Standing::SetBack);
+            }
+            End::NoRanges | End::Failed => member.standing = Standing::Out,
+        }
+        let free: Vec<usize> = hand.map(|hand| hand.index).into_iter().chain(rest).collect();
+        for index in &free {
+            self.pieces[*index] = State::Free;
+        }
+        free
+    }
+
+    /// Sets back whoever is late, if somebody who could do its work has none. To be asked when [`Self::next_run`] has none.
+    pub fn late(&mut self, now: Instant) -> Vec<(usize, Late)> {
+        let idle = self.idle();
+        let busy = self.members.iter().enumerate().filter_map(|(number, member)| Some((number, member.work.as_ref()?)));
+        let late: Vec<_> = busy.filter_map(|(number, work)| Some((number, self.lateness(work, &idle, now)?))).collect();
+        for (number, _) in &late {
+            self.members[*number].standing = Standing::SetBack;
+        }
+        late
+    }
+
+    fn lateness(&self, work: &Work, idle: &[usize], now: Instant) -> Option<Late> {
+        let piece = work.hand.as_ref().map_or(work.rest.start, |hand| hand.index);
+        let helpers = || idle.iter().filter(|helper| self.members[**helper].ranges && self.holds(**helper, piece));
+        helpers().next()?;
+        let silent = now.saturating_duration_since(work.moved);
+        if silent >= STALL {
+            return Some(Late::Stalled(silent));
+        }
+        if let (Some(pace), Some(hand)) = (helpers().filter_map(|helper| self.members[*helper].pace).min(), &work.hand)
+        {
+            let took = now.saturating_duration_since(hand.since);
+            let whole =
+                took.as_millis() * u128::from(self.size) / u128::from(work.bytes.saturating_sub(hand.before).max(1));
+            let whole = Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX));
+            let late = took >= HASTE && whole.saturating_sub(took) > 2 * (REQUEST + pace);
+            return late.then_some(Late::Slower(whole, pace));
+        }
+        let since = now.saturating_duration_since(work.began);
+        let rate = work.bytes / since.as_secs().max(1);
+        (since >= START && rate < CRAWL).then_some(Late::Crawls(rate))
+    }
+
+    /// Somebody said nothing of what it has: it is not there any more.
+    pub fn left(&mut self, member: usize) {
+        self.members[member].standing = Standing::Out;
+    }
+
+    /// Whether a source is not out.
+    pub fn counts(&self, member: usize) -> bool {
+        self.members[member].standing != Standing::Out
+    }
+
+    /// How many bytes are in their places, proved or not.
+    pub fn arrived(&self) -> u64 {
+        let works = || self.members.iter().filter_map(|member| member.work.as_ref());
+        let begun = self.pieces.iter().filter(|piece| **piece != State::Free).count();
+        let open: usize = works().map(|work| work.rest.len() + usize::from(work.hand.is_some())).sum();
+        let hands = works().filter_map(|work| Some(work.bytes.saturating_sub(work.hand.as_ref()?.before)));
+        begun.saturating_sub(open) as u64 * self.size + hands.sum::<u64>()
+    }
+
+    /// Whether every piece is proved.
+    pub fn is_complete(&self) -> bool {
+        self.pieces.iter().all(|piece| *piece == State::Proved)
+    }
+
+    /// Whether nothing is under way: nobody works, and nothing is being hashed.
+    pub fn rests(&self) -> bool {
+        !self.pieces.contains(&State::Taken) && self.members.iter().all(|member| member.work.is_none())
+    }
+
+    /// Whether somebody who has not everything may still get it.
+    pub fn waits_for_neighbours(&self) -> bool {
+        self.members.iter().any(|member| member.holds.is_some() && member.standing != Standing::Out)
+    }
+
+    /// If nobody in good standing is left, those who were set back are.
+    fn call_back(&mut self) {
+        if self.members.iter().all(|member| member.standing != Standing::Good || member.holds.is_some()) {
+            for member in &mut self.members {
+                // Who was told to stop has not stopped yet as long as it has work.
+                if member.standing == Standing::SetBack && member.work.is_none() {
+                    member.standing = Standing::Good;
+                }
+            }
+        }
+    }
+
+    /// Those who could work.
+    fn idle(&self) -> Vec<usize> {
+        let idle = |member: &Member| member.standing == Standing::Good && member.work.is_none();
+        self.members.iter().enumerate().filter(|(_, member)| idle(member)).map(|(number, _)| number).collect()
+    }
+
+    fn holds(&self, member: usize, piece: usize) -> bool {
+        let states = self.members[member].holds.as_ref();
+        states.is_none_or(|states| states.get(piece).is_some_and(|(state, _)| *state == PieceState::Proved))
+    }
+
+    /// Whether a source may be given a piece: it has it, and if it is no neighbour, none has it either.
+    fn may_take(&self, member: usize, piece: usize, now: Instant) -> bool {
+        let spare = |other: &Member| match other.holds.as_ref().and_then(|states| states.get(piece)) {
+            _ if other.standing != Standing::Good => false,
+            Some((PieceState::Proved, _)) => true,
+            Some((PieceState::Fetching, since)) => now.saturating_duration_since(*since) < COMING,
+            Some((PieceState::Missing, _)) | None => false,
+        };
+        match &self.members[member].holds {
+            Some(_) => self.holds(member, piece),
+            None => !self.members.iter().any(spare),
+        }
+    }
+
+    /// What is free and may be taken: one piece of it, or its fair part of the longest gap.
+    fn gap(&mut self, member: usize, now: Instant) -> Option<Range<usize>> {
+        if !self.members[member].ranges {
+            let untouched = self.pieces.iter().all(|piece| *piece == State::Free);
+            return untouched.then_some(0..self.pieces.len());
+        }
+        let may: Vec<bool> = (0..self.pieces.len())
+            .map(|index| self.pieces[index] == State::Free && self.may_take(member, index, now))
+            .collect();
+        if self.random.is_some() {
+            let free: Vec<usize> = (0..may.len()).filter(|index| may[*index]).collect();
+            let index = *free.get(self.random(free.len()))?;
+            return Some(index..index + 1);
+        }
+        let gap = longest(&may)?;
+        let part = gap.len().div_ceil(self.idle().len().max(1));
+        Some(gap.start..gap.start + part)
+    }
+
+    /// Cuts the far half off the longest run, and gives what `thief` has of it.
+    fn steal(&mut self, thief: usize, now: Instant) -> Option<Range<usize>> {
+        if !self.members[thief].ranges {
+            return None;
+        }
+        let worth = |member: &Member, work: &Work| {
+            let hand = work.hand.as_ref().map(|hand| now.saturating_duration_since(hand.since));
+            let pace = member.pace.map(|pace| pace.max(hand.unwrap_or_default()));
+            pace.is_none_or(|pace| pace * u32::try_from(work.rest.len()).unwrap_or(u32::MAX) > WORTH)
+        };
+        let runs = self.members.iter().enumerate().filter_map(|(number, member)| {
+            let work = member.work.as_ref().filter(|work| worth(member, work))?;
+            // Whoever has nothing in hand keeps the larger half.
+            let left = work.rest.len();
+            let far = if work.hand.is_some() { left.div_ceil(2) } else { left / 2 };
+            let half = work.rest.end - far..work.rest.end;
+            let start = half.clone().find(|piece| self.may_take(thief, *piece, now))?;
+            Some((number, start..half.end))
+        });
+        let (victim, cut) = runs.max_by_key(|(_, cut)| cut.len())?;
+        let end = cut.clone().find(|piece| !self.may_take(thief, *piece, now)).unwrap_or(cut.end);
+        self.members[victim].work.as_mut()?.rest.end = cut.start;
+        self.pieces[cut.clone()].fill(State::Free);
+        Some(cut.start..end)
+    }
+
+    /// A number below `below`, or 0 if there is none: xorshift (Marsaglia, 2003), which is good enough to spread machines.
+    fn random(&mut self, below: usize) -> usize {
+        let Some(state) = &mut self.random else { return 0 };
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        usize::try_from(*state % (below.max(1) as u64)).unwrap_or(0)
+    }
+}
+
+/// The longest row of `true`.
+fn longest(may: &[bool]) -> Option<Range<usize>> {
+    let mut best = 0..0;
+    let mut start = 0;
+    for row in may.chunk_by(|one, next| one == next) {
+        let range = start..start + row.len();
+        start = range.end;
+        if row.first() == Some(&true) && range.len() > best.len() {
+            best = range;
+        }
+    }
+    (!best.is_empty()).then_some(best)
+}
+
+#[cfg(test)]
+mod tests;

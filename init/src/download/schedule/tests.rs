@@ -1,0 +1,287 @@
+use super::*;
+
+/// Bytes of a piece.
+const SIZE: u64 = 1 << 20;
+
+/// A schedule of this many pieces, with this many sources that have all.
+fn schedule(pieces: usize, members: usize) -> (Schedule, Instant) {
+    let mut schedule = Schedule::new(pieces, SIZE);
+    for _ in 0..members {
+        schedule.join(Standing::Good, true);
+    }
+    (schedule, Instant::now())
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// All runs that are handed out now.
+fn runs(schedule: &mut Schedule, now: Instant) -> Vec<(usize, Range<usize>)> {
+    std::iter::from_fn(|| schedule.next_run(now)).collect()
+}
+
+/// Lets a source receive and prove as many pieces of its run, each of which takes `each`; returns when it is done.
+fn receive(schedule: &mut Schedule, member: usize, pieces: usize, mut now: Instant, each: Duration) -> Instant {
+    for _ in 0..pieces {
+        let bytes = schedule.members[member].work.as_ref().unwrap().bytes;
+        let index = schedule.next_piece(member, bytes, now).expect("its run has no more");
+        now += each;
+        schedule.seen(member, bytes + SIZE, now);
+        schedule.filled(member, now);
+        schedule.proved(index);
+    }
+    now
+}
+
+#[test]
+fn one_source_gets_all_in_one_run() {
+    let (mut schedule, now) = schedule(60, 1);
+    assert_eq!(runs(&mut schedule, now), [(0, 0..60)]);
+    receive(&mut schedule, 0, 60, now, seconds(1));
+    assert!(schedule.ended(0, End::Well).is_empty());
+    assert!(schedule.is_complete() && schedule.rests());
+}
+
+#[test]
+fn who_is_there_from_the_start_gets_equal_parts() {
+    let (mut one, now) = schedule(60, 3);
+    assert_eq!(runs(&mut one, now), [(0, 0..20), (1, 20..40), (2, 40..60)]);
+    let (mut few, now) = schedule(2, 3);
+    assert_eq!(runs(&mut few, now), [(0, 0..1), (1, 1..2)]);
+}
+
+#[test]
+fn no_more_than_eight_work_at_once() {
+    let (mut schedule, now) = schedule(600, 12);
+    assert_eq!(runs(&mut schedule, now).len(), 8);
+}
+
+#[test]
+fn who_has_nothing_to_do_steals_the_far_half_of_the_longest_run() {
+    let (mut schedule, now) = schedule(60, 2);
+    runs(&mut schedule, now);
+    let now = receive(&mut schedule, 0, 30, now, seconds(1));
+    let now = receive(&mut schedule, 1, 10, now, seconds(1));
+    schedule.next_piece(1, 10 * SIZE, now).unwrap();
+    schedule.ended(0, End::Well);
+    // One of the twenty that are left is in hand.
+    assert_eq!(runs(&mut schedule, now), [(0, 50..60)]);
+    assert_eq!(schedule.end(1), Some(50), "the owner wants no more than what it still has");
+    // Who joins in the middle is as good as anybody.
+    schedule.join(Standing::Good, true);
+    assert_eq!(runs(&mut schedule, now), [(2, 45..50)]);
+}
+
+#[test]
+fn what_is_done_at_once_is_not_worth_a_request() {
+    let (mut schedule, now) = schedule(40, 2);
+    runs(&mut schedule, now);
+    let now = receive(&mut schedule, 0, 20, now, Duration::from_millis(10));
+    let now = receive(&mut schedule, 1, 10, now, Duration::from_millis(10));
+    schedule.ended(0, End::Well);
+    assert_eq!(runs(&mut schedule, now), []);
+    // But it has to be done then.
+    schedule.next_piece(1, 10 * SIZE, now).unwrap();
+    assert_eq!(runs(&mut schedule, now + seconds(1)), [(0, 35..40)]);
+}
+
+#[test]
+fn a_single_piece_is_not_stolen_back_and_forth() {
+    let (mut schedule, now) = schedule(1, 2);
+    assert_eq!(runs(&mut schedule, now), [(0, 0..1)]);
+    assert_eq!(runs(&mut schedule, now + seconds(1)), []);
+}
+
+#[test]
+fn who_stalls_loses_its_run_if_somebody_else_is_there() {
+    let (mut schedule, now) = schedule(1, 2);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    schedule.seen(0, 5, now + seconds(1));
+    assert_eq!(schedule.late(now + seconds(3)), []);
+    assert_eq!(schedule.late(now + seconds(4)), [(0, Late::Stalled(seconds(3)))]);
+    // Its thread has been told, and gives the piece back.
+    assert_eq!(schedule.ended(0, End::HungUp), [0]);
+    assert_eq!(runs(&mut schedule, now + seconds(4)), [(1, 0..1)]);
+}
+
+#[test]
+fn the_last_one_is_never_late() {
+    let (mut schedule, now) = schedule(10, 1);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    assert_eq!(schedule.late(now + seconds(3600)), []);
+    // Nor is somebody as long as all the others work.
+    schedule.join(Standing::Good, true);
+    runs(&mut schedule, now + seconds(3600));
+    assert_eq!(schedule.late(now + seconds(7200)), []);
+}
+
+#[test]
+fn who_is_much_slower_than_somebody_without_work_is_late() {
+    let (mut schedule, now) = schedule(20, 2);
+    runs(&mut schedule, now);
+    let now = receive(&mut schedule, 0, 10, now, seconds(1));
+    let now = receive(&mut schedule, 1, 9, now, seconds(1));
+    schedule.ended(0, End::Well);
+    schedule.next_piece(1, 9 * SIZE, now).unwrap();
+    // At this pace it takes four seconds, and three are left when it is asked: as long as the other one and a request.
+    schedule.seen(1, 9 * SIZE + SIZE / 2, now + seconds(2));
+    assert_eq!(schedule.late(now + seconds(2)), []);
+    assert_eq!(schedule.late(now + seconds(4)), [(1, Late::Slower(seconds(8), seconds(1)))]);
+}
+
+#[test]
+fn who_crawls_is_late_even_if_nobodys_pace_is_known() {
+    let (mut schedule, now) = schedule(1, 2);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    schedule.seen(0, 1000 * 9, now + seconds(9));
+    assert_eq!(schedule.late(now + seconds(9)), []);
+    assert_eq!(schedule.late(now + seconds(10)), [(0, Late::Crawls(900))]);
+    let (mut schedule, now) = self::schedule(1, 2);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    schedule.seen(0, 10 * CRAWL, now + seconds(10));
+    assert_eq!(schedule.late(now + seconds(10)), []);
+}
+
+#[test]
+fn who_was_set_back_is_asked_when_nobody_else_is_left() {
+    let mut schedule = Schedule::new(10, SIZE);
+    let now = Instant::now();
+    schedule.join(Standing::SetBack, true);
+    schedule.join(Standing::Good, true);
+    assert_eq!(runs(&mut schedule, now), [(1, 0..10)]);
+    schedule.ended(1, End::Failed);
+    assert_eq!(runs(&mut schedule, now), [(0, 0..10)]);
+    schedule.ended(0, End::Failed);
+    assert_eq!(runs(&mut schedule, now), []);
+    assert!(schedule.rests() && !schedule.is_complete());
+}
+
+#[test]
+fn what_was_wrong_comes_from_somebody_else_and_not_from_the_liar() {
+    let (mut schedule, now) = schedule(4, 2);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    schedule.filled(0, now);
+    schedule.wrong(0, 0);
+    assert_eq!(schedule.next_piece(0, SIZE, now), None, "it goes on after a lie");
+    assert_eq!(schedule.ended(0, End::HungUp), [1]);
+    let now = receive(&mut schedule, 1, 2, now, seconds(1));
+    schedule.ended(1, End::Well);
+    assert_eq!(runs(&mut schedule, now), [(1, 0..2)]);
+}
+
+#[test]
+fn a_piece_that_is_being_hashed_is_nobodys_and_not_over() {
+    let (mut schedule, now) = schedule(1, 1);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    schedule.seen(0, SIZE, now);
+    schedule.filled(0, now);
+    schedule.ended(0, End::Well);
+    assert!(!schedule.rests() && !schedule.is_complete());
+    assert_eq!((schedule.arrived(), runs(&mut schedule, now)), (SIZE, vec![]));
+    schedule.proved(0);
+    assert!(schedule.rests() && schedule.is_complete());
+}
+
+#[test]
+fn a_source_goes_on_after_a_cut_only_so_often() {
+    let (mut schedule, _) = schedule(1, 1);
+    let goes_on = (0..8).filter(|_| schedule.may_resume(0)).count();
+    assert_eq!(goes_on, 5);
+}
+
+#[test]
+fn without_ranges_a_source_is_asked_for_all_or_nothing_and_last() {
+    let (mut schedule, now) = schedule(4, 2);
+    assert_eq!(runs(&mut schedule, now), [(0, 0..2), (1, 2..4)]);
+    schedule.ended(0, End::NoRanges);
+    assert_eq!(runs(&mut schedule, now), []);
+    schedule.ended(1, End::NoRanges);
+    assert_eq!(runs(&mut schedule, now), [(0, 0..4)]);
+    receive(&mut schedule, 0, 1, now, seconds(1));
+    schedule.ended(0, End::Failed);
+    assert_eq!(runs(&mut schedule, now), [], "a part is proved, and nobody gives the rest alone");
+}
+
+/// As a neighbour says it.
+fn states(text: &str) -> Vec<PieceState> {
+    text.bytes().map(|byte| PieceState::from_byte(byte).unwrap()).collect()
+}
+
+#[test]
+fn a_neighbour_is_asked_for_what_it_has_and_an_origin_for_what_no_neighbour_has_or_fetches() {
+    let (mut schedule, now) = schedule(6, 1);
+    let neighbour = schedule.join(Standing::Good, false);
+    schedule.has(neighbour, &states("221100"), now);
+    assert_eq!(runs(&mut schedule, now), [(0, 4..5), (1, 0..2)]);
+    receive(&mut schedule, 0, 1, now, seconds(1));
+    schedule.ended(0, End::Well);
+    assert_eq!(runs(&mut schedule, now), [(0, 5..6)]);
+    schedule.ended(0, End::Well);
+}
+
+#[test]
+fn what_a_neighbour_says_is_coming_is_not_waited_for_without_end() {
+    let (mut schedule, now) = schedule(2, 1);
+    let neighbour = schedule.join(Standing::Good, false);
+    for second in 0..12 {
+        schedule.has(neighbour, &states("11"), now + seconds(second));
+    }
+    assert_eq!(runs(&mut schedule, now + seconds(9)), []);
+    assert!(schedule.waits_for_neighbours());
+    assert_eq!(runs(&mut schedule, now + seconds(10)).len(), 1);
+    schedule.left(neighbour);
+    assert!(!schedule.waits_for_neighbours());
+}
+
+#[test]
+fn a_neighbour_takes_over_what_it_has_of_a_run() {
+    let (mut schedule, now) = schedule(10, 1);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    let neighbour = schedule.join(Standing::Good, false);
+    schedule.has(neighbour, &states("2000002200"), now);
+    assert_eq!(runs(&mut schedule, now), [(neighbour, 6..8)]);
+    assert_eq!(schedule.end(0), Some(6));
+    assert_eq!(runs(&mut schedule, now), [], "8 and 9 wait for the origin");
+    receive_rest(&mut schedule, now);
+    assert_eq!(runs(&mut schedule, now), [(0, 8..10)]);
+}
+
+/// Lets source 0 come to the end of its run, whose first piece is in hand.
+fn receive_rest(schedule: &mut Schedule, now: Instant) {
+    schedule.filled(0, now);
+    schedule.proved(0);
+    while let Some(index) = schedule.next_piece(0, 0, now) {
+        schedule.filled(0, now);
+        schedule.proved(index);
+    }
+    schedule.ended(0, End::Well);
+}
+
+#[test]
+fn machines_that_share_begin_with_different_single_pieces() {
+    let first = |seed: u64| {
+        let (mut schedule, now) = schedule(64, 1);
+        schedule.singly(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let order: Vec<usize> = (0..64)
+            .map(|_| {
+                let (_, run) = schedule.next_run(now).unwrap();
+                assert_eq!(run.len(), 1);
+                receive(&mut schedule, 0, 1, now, seconds(1));
+                schedule.ended(0, End::Well);
+                run.start
+            })
+            .collect();
+        assert!(schedule.is_complete());
+        order[0]
+    };
+    let firsts: std::collections::BTreeSet<usize> = (1..=20).map(first).collect();
+    assert!(firsts.len() >= 12, "{firsts:?}");
+}
