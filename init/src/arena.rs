@@ -115,4 +115,4 @@ impl Arena {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,7 +4,7 @@ use verify::{Artifact, ArtifactError, Sha256Digest};
 use super::*;
 
 #[path = "../../../verify/tests/support/release.rs"]
-mod release;
+pub(crate) mod release;
 
 #[derive(Debug, thiserror::Error)]
 enum Error {

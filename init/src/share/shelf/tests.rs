@@ -2,15 +2,12 @@ use verify::pieces::Destination;
 use verify::{Artifact, ArtifactError, Chunks, PieceList, Pieces};
 
 use super::*;
+use crate::arena::tests::release;
 
-/// Signs releases.
-#[path = "../../../../verify/tests/support/release.rs"]
-mod release;
-
-const PIECE: usize = 64 << 10;
+pub(in crate::share) const PIECE: usize = 64 << 10;
 
 /// Bytes that differ from piece to piece; the last of the three pieces is short.
-fn content() -> Vec<u8> {
+pub(in crate::share) fn content() -> Vec<u8> {
     (0..2 * PIECE + 100).map(|n| (n ^ (n >> 8) ^ (n >> 16)).to_le_bytes()[0]).collect()
 }
 
@@ -23,7 +20,7 @@ fn list(content: &[u8]) -> PieceList {
 }
 
 /// A shelf with the content at byte 4096 of a buffer, of which the pieces of `proved` are there.
-fn shelf(content: &[u8], proved: &[usize]) -> (Shelf, Arc<Board>) {
+pub(in crate::share) fn shelf(content: &[u8], proved: &[usize]) -> (Shelf, Arc<Board>) {
     let (list, shelf) = (list(content), Shelf::open());
     let mut buffer = SharedBuffer::reserve("test", 4096 + content.len()).unwrap();
     let board = shelf.put_up(list.sha256(), list.size(), list.piece_size(), buffer.reader(), 4096);
