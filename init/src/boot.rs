@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use discover::Gathered;
 use verify::{Arch, Manifest, Newest, Now, Refusal, Rules, Trust, Verified};
 
 pub use self::error::BootError;
@@ -46,8 +47,10 @@ struct Chosen<'a> {
     release: Verified<Manifest>,
     /// Who gave the envelope.
     source: String,
+    /// All envelopes that were found: what it gave is among them.
+    found: &'a Gathered,
     /// Every place: a blob is named by its digest, so that whoever has another release may have it as well.
-    sources: &'a Pool,
+    sources: &'a Arc<Pool>,
     /// The trust file that it was judged by.
     trust: &'a Trust,
     now: Now,
@@ -73,7 +76,7 @@ impl StageOne<'_> {
         let believed = self.believe(memory, &places.found, access)?;
         let now = self.time(|clock| believed.now(clock), Some(now));
         self.prove(&believed, &mut places);
-        let releases = self.newest(&believed, &mut places, mode, now)?;
+        let releases = self.newest(&believed, &places, mode, now)?;
         self.enter_first(&config, releases, &drivers)
     }
 
@@ -118,12 +121,15 @@ impl StageOne<'_> {
     fn newest<'a>(
         &self,
         believed: &'a Believed,
-        places: &'a mut Places,
+        places: &'a Places,
         mode: Mode,
         now: Now,
     ) -> Result<(Chosen<'a>, Vec<Chosen<'a>>), BootError> {
-        let candidates = std::mem::take(&mut places.found.candidates)
-            .into_iter()
+        let candidates = places
+            .found
+            .candidates
+            .iter()
+            .cloned()
             .map(|discover::Candidate { source, envelope, proof }| (source, verify::Candidate { envelope, proof }));
         let rules = Rules { trust: &believed.trust, arch: Arch::COMPILED, now, floors: believed.floors };
         let verify = || {
@@ -146,6 +152,7 @@ impl StageOne<'_> {
         let chosen = |holder: &str, release| Chosen {
             release,
             source: holder.to_owned(),
+            found: &places.found,
             sources: &places.sources,
             trust: &believed.trust,
             now,

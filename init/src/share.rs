@@ -67,6 +67,15 @@ pub enum ShareError {
     Mdns(#[from] discover::mdns::MdnsError),
 }
 
+/// What was given to neighbours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Addresses that got something.
+    pub peers: usize,
+    /// Bytes that they got.
+    pub bytes: u64,
+}
+
 /// The neighbours of one download, giving and taking, until it is dropped.
 #[derive(Debug)]
 pub struct Neighbourhood {
@@ -113,19 +122,15 @@ impl Neighbourhood {
     }
 
     /// The download is done: nobody else joins, and neighbours that still ask are waited for. When this returns, every socket
-    /// is closed and every thread has ended.
-    pub fn leave(self, console: &Console, pulse: &dyn Pulse) {
-        if let Some(neighbours) = &self.neighbours {
-            neighbours.enough();
-        }
-        if let Some(sharing) = self.sharing {
-            sharing.end(console, pulse);
-        }
+    /// that serves is closed and its thread has ended. Says what was given.
+    pub fn leave(self, console: &Console, pulse: &dyn Pulse) -> Given {
+        drop(self.neighbours);
+        self.sharing.map_or_else(Given::default, |sharing| sharing.end(console, pulse))
     }
 }
 
 /// What is given to neighbours while it lasts: when it is dropped, they are told that it is over, every socket is closed and
-/// every thread has ended.
+/// the thread has ended.
 #[derive(Debug)]
 pub struct Sharing {
     shelf: Arc<Shelf>,
@@ -167,8 +172,8 @@ impl Sharing {
     }
 
     /// Ends it: once no neighbour has asked for a while, but in bounded time ([`LIMITS`]).
-    pub fn end(self, console: &Console, pulse: &dyn Pulse) {
-        wait::until_nobody_asks(&self.server, &LIMITS, console, pulse);
+    pub fn end(self, console: &Console, pulse: &dyn Pulse) -> Given {
+        wait::until_nobody_asks(&self.server, &LIMITS, console, pulse)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::overlay;
 use crate::progress::Mib;
 use crate::quiet;
 use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, Memory, RUN};
-use crate::share::shelf::Shelf;
+use crate::share::{Neighbourhood, Release};
 use crate::store::Access;
 
 impl StageOne<'_> {
@@ -78,7 +78,8 @@ impl StageOne<'_> {
         self.fits(|memory| fit::kexec(&sizes, memory))?;
         let command_line = kexec::command_line(&release.cmdline, &config.command_line)?;
         let bytes = sizes.kernel + boot.initramfs.artifact.size + rootfs.size;
-        let downloaded = self.download(bytes, chosen, |carrier| download::for_kexec(&boot, &rootfs, carrier))?;
+        let downloaded =
+            self.download(bytes, chosen, config, |carrier| download::for_kexec(&boot, &rootfs, carrier))?;
         let next = proved.insert(self.compose(downloaded, chosen, &rootfs, config)?);
         drivers.stop();
         let stage = self.timeline.begin("quiet");
@@ -121,7 +122,7 @@ impl StageOne<'_> {
             (next.initramfs, next.rootfs_offset)
         } else {
             self.fits(|memory| fit::direct(rootfs.size, memory))?;
-            (self.download(rootfs.size, chosen, |carrier| download::sealed(&rootfs, carrier))?, 0)
+            (self.download(rootfs.size, chosen, config, |carrier| download::sealed(&rootfs, carrier))?, 0)
         };
         modules::load(Path::new("/"), &config.command_line, &overlay::MODULES)?;
         let assemble = || overlay::from_file(&squashfs, offset, rootfs.size, &chosen.release.init);
@@ -149,21 +150,44 @@ impl StageOne<'_> {
         self.timeline.stage("fit", check, fields).map(drop)
     }
 
+    /// Downloads, with the help of whoever is on the link, and helps them until nobody asks any more.
     fn download<T>(
         &self,
         bytes: u64,
         chosen: &Chosen<'_>,
+        config: &Config,
         fetch: impl FnOnce(&Carrier<'_>) -> Result<T, DownloadError>,
     ) -> Result<T, DownloadError> {
-        let nothing_shared = Shelf::closed();
+        let neighbourhood = self.neighbourhood(chosen, config.parameters.share);
         let carrier =
-            Carrier { sources: chosen.sources, shelf: &nothing_shared, console: self.console, pulse: self.pulse };
+            Carrier { sources: chosen.sources, shelf: neighbourhood.shelf(), console: self.console, pulse: self.pulse };
         let begun = Instant::now();
         let fields = |_: &T| vec![("bytes", bytes.to_string()), ("source", chosen.source.clone())];
         let fetched = self.timeline.stage("download", || fetch(&carrier), fields)?;
         let seconds = begun.elapsed().as_secs_f32();
         self.console.info(format_args!("{} downloaded and verified in {seconds:.1} s", Mib(bytes)));
+        if neighbourhood.shares() {
+            let stage = self.timeline.begin("share");
+            let given = neighbourhood.leave(self.console, self.pulse);
+            stage.end(&[("neighbours", given.peers.to_string()), ("bytes", given.bytes.to_string())]);
+        }
         Ok(fetched)
+    }
+
+    /// The neighbours of this machine, which has none without a network.
+    fn neighbourhood(&self, chosen: &Chosen<'_>, share: bool) -> Neighbourhood {
+        let gave = |candidate: &&discover::Candidate| candidate.source == chosen.source;
+        let (Some(connection), Some(candidate)) = (chosen.connection, chosen.found.candidates.iter().find(gave)) else {
+            return Neighbourhood::none();
+        };
+        let release = Release {
+            channel: chosen.release.channel.to_string(),
+            arch: chosen.release.arch.as_str().to_owned(),
+            version: chosen.release.version,
+            envelope: candidate.envelope.clone(),
+            proof: candidate.proof.clone(),
+        };
+        Neighbourhood::enter(connection, chosen.sources, release, share, self.console)
     }
 
     fn handoff(&self, way: Way, chosen: &Chosen<'_>, rootfs: &verify::Artifact, config: &Config) -> Handoff {

@@ -5,6 +5,7 @@
 //! this link's directory names, the DHCP server's URL and the origins that were given, all of them under the rule of the link
 //! ([`Origin::on_link`]): what is behind a router, or has to be looked up by a name server, is refused by its name.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use discover::{FetchError, Found, Gathered, Manner, Origin, Remark, Request, Search, Way};
@@ -15,7 +16,7 @@ use super::{BootError, StageOne};
 use crate::config::Config;
 use crate::mode::Mode;
 use crate::network::{self, Network};
-use crate::source::Source;
+use crate::share::neighbours;
 
 /// With a release in hand, so much silence of the link is the end. Its directory is asked again after a second, so that an
 /// answer may be lost once.
@@ -163,7 +164,8 @@ fn places(found: Found, connection: network::Connection) -> Places {
     };
     places.retain(|(_, origin)| !away(origin, &gathered));
     places.sort_by_key(|(_, origin)| !has(origin, &gathered));
-    let sources = places.into_iter().map(|(_, origin)| Source::from(origin)).collect();
+    let source = |(way, origin)| neighbours::source(origin, matches!(way, Way::Link { shares: true, .. }));
+    let sources = Arc::new(places.into_iter().map(source).collect());
     Places { sources, ways, found: gathered, connection: Some(connection) }
 }
 

@@ -2,6 +2,7 @@
 //! those of [`super::origins`], or media.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use discover::{Gathered, Origin, Way};
@@ -26,7 +27,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// Places that may have the release, and what they have. Untrusted.
 pub(super) struct Places {
     /// The places.
-    pub(super) sources: Pool,
+    pub(super) sources: Arc<Pool>,
     /// How those were found that nobody gave, by their names.
     pub(super) ways: Vec<(String, Way)>,
     /// Their envelopes.
@@ -77,7 +78,7 @@ impl StageOne<'_> {
         let media::Found { media, gathered, .. } = self.timeline.stage("discover", search, fields)?;
         let names: Vec<&str> = media.iter().map(media::Medium::name).collect();
         self.console.info(format_args!("a release is on {}; no network is used", names.join(", ")));
-        let sources = media.into_iter().map(Source::Medium).collect();
+        let sources = Arc::new(media.into_iter().map(Source::Medium).collect());
         Ok(Places { sources, ways: Vec::new(), found: gathered, connection: None })
     }
 

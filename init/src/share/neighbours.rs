@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use discover::Origin;
 
@@ -23,11 +22,10 @@ pub struct Wanted {
     pub own_name: Option<String>,
 }
 
-/// Listens until dropped.
+/// Listens until dropped. The thread ends within two seconds then, and nobody waits for it: it serves nothing.
 #[derive(Debug)]
 pub struct Neighbours {
     enough: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Neighbours {
@@ -36,20 +34,14 @@ impl Neighbours {
         let enough = Arc::<AtomicBool>::default();
         let (told, pool) = (Arc::clone(&enough), Arc::clone(pool));
         let thread = std::thread::Builder::new().name("neighbours".to_owned());
-        let thread = thread.spawn(move || listen(&pool, &wanted, &told)).ok();
-        Self { enough, thread }
-    }
-
-    /// Says that it is enough; the thread ends soon after, and [`Drop`] waits for it.
-    pub fn enough(&self) {
-        self.enough.store(true, Ordering::Relaxed);
+        drop(thread.spawn(move || listen(&pool, &wanted, &told)));
+        Self { enough }
     }
 }
 
 impl Drop for Neighbours {
     fn drop(&mut self) {
-        self.enough();
-        _ = self.thread.take().map(JoinHandle::join);
+        self.enough.store(true, Ordering::Relaxed);
     }
 }
 

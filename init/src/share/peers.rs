@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::LIMITS;
+use super::{Given, LIMITS};
 
 /// Bytes that went to each address.
 #[derive(Debug, Default)]
@@ -27,10 +27,10 @@ impl Peers {
         *sent = sent.saturating_add(bytes);
     }
 
-    /// To how many peers how many bytes went.
-    pub(super) fn total(&self) -> (usize, u64) {
+    /// What went out in all.
+    pub(super) fn total(&self) -> Given {
         let served = self.sent.values().filter(|bytes| **bytes > 0);
-        (served.clone().count(), served.sum())
+        Given { peers: served.clone().count(), bytes: served.sum() }
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
         assert!(peers.may_have_more(peer(1), 1000));
         peers.sent(peer(1), 1);
         assert!(!peers.may_have_more(peer(1), 1000) && peers.may_have_more(peer(2), 1000));
-        assert_eq!(peers.total(), (1, most));
+        assert_eq!(peers.total(), Given { peers: 1, bytes: most });
     }
 
     #[test]

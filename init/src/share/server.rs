@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use discover::link;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::LIMITS;
 use super::answer::Catalogue;
 use super::connection::{Connection, Step};
 use super::peers::Peers;
+use super::{Given, LIMITS};
 
 /// How often it is looked whether the server is to end.
 const TICK: Duration = Duration::from_millis(100);
@@ -26,10 +26,8 @@ const TURN: usize = 256 << 10;
 pub struct Activity {
     /// When a request came or a byte of an answer went out, or else when the server began.
     pub last: Instant,
-    /// Addresses that got something.
-    pub peers: usize,
-    /// Bytes that they got.
-    pub bytes: u64,
+    /// What went out.
+    pub given: Given,
 }
 
 /// A server that runs; it ends when dropped, and its sockets are closed by then.
@@ -51,7 +49,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
         let stop = Arc::<AtomicBool>::default();
-        let activity = Arc::new(Mutex::new(Activity { last: Instant::now(), peers: 0, bytes: 0 }));
+        let activity = Arc::new(Mutex::new(Activity { last: Instant::now(), given: Given::default() }));
         let mut run = Run {
             listener,
             catalogue,
@@ -137,9 +135,9 @@ impl Run {
             Step::Waits => {}
             Step::Moved(bytes) => {
                 self.peers.sent(peer, bytes);
-                let (peers, bytes) = self.peers.total();
+                let given = self.peers.total();
                 let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
-                *activity = Activity { last: Instant::now(), peers, bytes };
+                *activity = Activity { last: Instant::now(), given };
             }
         }
         true

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Limits;
 use super::server::Server;
+use super::{Given, Limits};
 use crate::console::Console;
 use crate::download::Pulse;
 use crate::progress::Mib;
@@ -15,12 +15,12 @@ const TICK: Duration = Duration::from_millis(100);
 const SAID: Duration = Duration::from_secs(10);
 
 /// Waits, and says so if there is something to wait for.
-pub(super) fn until_nobody_asks(server: &Server, limits: &Limits, console: &Console, pulse: &dyn Pulse) {
+pub(super) fn until_nobody_asks(server: &Server, limits: &Limits, console: &Console, pulse: &dyn Pulse) -> Given {
     let begun = Instant::now();
     let mut said: Option<Instant> = None;
     while let Some(left) = left(begun, server.activity().last, Instant::now(), limits) {
         // Until the first request there is only the pause that a first request may need.
-        if said.is_none_or(|said| said.elapsed() >= SAID) && server.activity().peers > 0 {
+        if said.is_none_or(|said| said.elapsed() >= SAID) && server.activity().given.peers > 0 {
             said = Some(Instant::now());
             console.info(format_args!(
                 "neighbours are still served: the jump is when none has asked for {} s, in {} s at the latest",
@@ -31,11 +31,12 @@ pub(super) fn until_nobody_asks(server: &Server, limits: &Limits, console: &Cons
         pulse.beat();
         std::thread::sleep(TICK);
     }
-    let activity = server.activity();
-    if activity.peers > 0 {
-        let plural = if activity.peers == 1 { "" } else { "s" };
-        console.info(format_args!("{} shared with {} neighbour{plural}", Mib(activity.bytes), activity.peers));
+    let given = server.activity().given;
+    if given.peers > 0 {
+        let plural = if given.peers == 1 { "" } else { "s" };
+        console.info(format_args!("{} shared with {} neighbour{plural}", Mib(given.bytes), given.peers));
     }
+    given
 }
 
 /// How long the wait that began at `begun` may still take; `None` if it is over: because the last request is long enough ago,

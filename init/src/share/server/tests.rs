@@ -67,8 +67,8 @@ fn what_is_proved_is_served_and_what_is_not_is_not() {
     }
     assert_eq!(get(&server, &format!("/share/{hex}"), "").1, b"120");
     let activity = server.activity();
-    assert_eq!(activity.peers, 1);
-    assert!(activity.bytes > PIECE as u64 && activity.last.elapsed() < Duration::from_secs(5), "{activity:?}");
+    assert_eq!(activity.given.peers, 1);
+    assert!(activity.given.bytes > PIECE as u64 && activity.last.elapsed() < Duration::from_secs(5), "{activity:?}");
 }
 
 #[test]
