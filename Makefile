@@ -10,17 +10,17 @@ TOOLS      := build/tools
 # What the demo and the tests need of Debian or Ubuntu. gcc and libc6-dev link; the rest is run.
 # uidmap lets mmdebstrap work for a user who is not root.
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
-TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon musl-tools \
-                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools mtools xorriso swtpm
+TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon musl-tools \
+                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools mtools xorriso swtpm ovmf grub-common grub-pc-bin grub-efi-amd64-bin
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test size compare bench fuzz build lint deps test-deps tools dsse-peer clean
+.PHONY: help demo test test-network test-media size compare bench fuzz build lint deps test-deps tools dsse-peer clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 deps:
 	@echo "Packages that this needs, installed by apt-get if they are missing: $(PACKAGES)"
@@ -45,6 +45,12 @@ test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints,
 	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test --profile host --package initramfs --lib -- --ignored
 	cargo test --profile host --package qemu -- --test-threads=2
 	$(MAKE) fuzz SECONDS=5
+
+test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (about half an hour)
+	cargo test --profile host --package qemu --test network -- --include-ignored --test-threads=2
+
+test-media: test-deps build ## Boot from every bus, file system and boot loader (docs/modes.md), under a kernel of real machines (about ten minutes)
+	cargo test --profile host --package qemu --test boots -- --include-ignored --test-threads=2 media::
 
 lint: tools ## Formatting, clippy, and cargo-deny (bans, licences, sources)
 	cargo fmt --all --check

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use discover::dhcp::Lease;
 
-use super::kernel::Kernel;
+use super::kernel::{Ipv6, Kernel};
 use super::link::Link;
 use super::plan::Fixed;
 use super::{Connection, resolver};
@@ -77,12 +77,17 @@ impl Force<'_> {
         Ok(connection(link, address, router, dns))
     }
 
-    /// An address that the kernel has made of a router's advertisement, whose routes it has set, or by itself.
-    pub(super) fn advertised(self, link: &Link, address: Ipv6Addr, prefix: u8, dns: Vec<IpAddr>) -> Connection {
+    /// An IPv6 address that the kernel has made, or that a `DHCPv6` server gave. Routes are of routers' advertisements, and are set.
+    pub(super) fn ipv6(self, link: &Link, ipv6: &Ipv6, dns: Vec<IpAddr>) -> io::Result<Connection> {
+        let Ipv6 { address, prefix, seconds, .. } = ipv6;
+        if let Some(seconds) = seconds {
+            self.kernel.add_address(link.index, (*address).into(), *prefix)?;
+            self.console.info(format_args!("{}: a DHCPv6 server gives the address for {seconds} s", link.name));
+        }
         let router = self.kernel.ipv6_router(link.index).unwrap_or_default().map(IpAddr::V6);
         let (router, dns) = self.beyond(link, router, dns);
         self.resolver(link, &dns, None);
-        connection(link, format!("{address}/{prefix}"), router, dns)
+        Ok(Connection { lease_seconds: *seconds, ..connection(link, format!("{address}/{prefix}"), router, dns) })
     }
 
     /// What of a network leads beyond the link, as far as it counts.

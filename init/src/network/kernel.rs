@@ -32,11 +32,15 @@ const ON_LINK: u32 = 4;
 const NO_DUPLICATE_DETECTION: u8 = 0x02;
 /// How often a bond looks at the carriers of its members, in milliseconds, as everybody sets it.
 const BOND_LOOKS_MS: u32 = 100;
-/// `linux/if_addr.h`: addresses that cannot be used (duplicate, deprecated, not yet proved to be ours).
-const UNUSABLE: u32 = 0x08 | 0x20 | 0x40;
+/// `linux/if_addr.h`: addresses that cannot be used (duplicate, deprecated), and those that are not yet proved to be ours, which
+/// can be used only if they are taken to be in the meantime (RFC 4429).
+const UNUSABLE: u32 = 0x08 | 0x20;
+const TENTATIVE: u32 = 0x40;
+const OPTIMISTIC: u32 = 0x04;
 
-/// Multicast groups of [`Notices`]: links (1), IPv6 addresses (9), neighbour discovery options (20), one bit each.
-const GROUPS: u32 = 1 | 1 << 8 | 1 << 19;
+/// Multicast groups of [`Notices`]: links (1), IPv6 addresses (9), what routers say of an interface (12), neighbour discovery
+/// options (20), one bit each.
+const GROUPS: u32 = 1 | 1 << 8 | 1 << 11 | 1 << 19;
 
 /// Requests to the kernel. Each is answered at once, so that none needs a deadline.
 pub(super) struct Kernel(NetlinkSocket);
@@ -67,6 +71,11 @@ impl Kernel {
                 hardware: attributes.get_address().unwrap_or_default().to_vec(),
                 mtu: attributes.get_mtu().unwrap_or_default(),
                 master: attributes.get_master().unwrap_or_default(),
+                ipv6: attributes
+                    .get_af_spec()
+                    .and_then(|families| families.get_inet6())
+                    .and_then(|inet6| inet6.get_flags())
+                    .unwrap_or_default(),
             });
         }
         Ok(links)
@@ -169,27 +178,25 @@ impl Kernel {
         Ok(self.0.request(&request)?.recv_ack()?)
     }
 
-    /// The first usable IPv6 address that one of these interfaces has, with its prefix and the interface: one with a meaning
-    /// beyond its link, or else, if it is asked for, a link-local one.
-    pub(super) fn ipv6(&mut self, interfaces: &[u32], link_local: bool) -> io::Result<Option<(u32, Ipv6Addr, u8)>> {
+    /// The IPv6 addresses of these interfaces that can be used; those that mean something beyond the link first.
+    pub(super) fn ipv6(&mut self, interfaces: &[u32]) -> io::Result<Vec<Ipv6>> {
         let header = Ifaddrmsg { ifa_family: INET6, ..Default::default() };
         let request = rt_addr::Request::new().op_getaddr_dump(&header);
         let mut reply = self.0.request(&request)?;
-        let (mut global, mut local) = (None, None);
+        let mut found = Vec::new();
         while let Some((header, attributes)) = reply.recv().transpose()? {
             let flags = attributes.get_flags().unwrap_or(u32::from(header.ifa_flags));
-            let Ok(IpAddr::V6(address)) = attributes.get_address() else { continue };
-            if flags & UNUSABLE != 0 || !interfaces.contains(&header.ifa_index) {
-                continue;
-            }
-            let found = (header.ifa_index, address, header.ifa_prefixlen);
-            match header.ifa_scope {
-                SCOPE_UNIVERSE => global = global.or(Some(found)),
-                SCOPE_LINK if link_local => local = local.or(Some(found)),
-                _ => {}
+            let usable = flags & UNUSABLE == 0 && flags & (TENTATIVE | OPTIMISTIC) != TENTATIVE;
+            let scope = matches!(header.ifa_scope, SCOPE_UNIVERSE | SCOPE_LINK);
+            let (interface, prefix) = (header.ifa_index, header.ifa_prefixlen);
+            if let (true, Ok(IpAddr::V6(address))) =
+                (usable && scope && interfaces.contains(&interface), attributes.get_address())
+            {
+                found.push(Ipv6 { interface, address, prefix, seconds: None });
             }
         }
-        Ok(global.or(local))
+        found.sort_by_key(Ipv6::is_link_local);
+        Ok(found)
     }
 
     /// The router that an interface has learned for IPv6.
@@ -207,6 +214,22 @@ impl Kernel {
             }
         }
         Ok(found)
+    }
+}
+
+/// An IPv6 address of an interface.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ipv6 {
+    pub(super) interface: u32,
+    pub(super) address: Ipv6Addr,
+    pub(super) prefix: u8,
+    /// How long it is ours, if a `DHCPv6` server gave it; then the kernel does not have it yet.
+    pub(super) seconds: Option<u32>,
+}
+
+impl Ipv6 {
+    pub(super) fn is_link_local(&self) -> bool {
+        self.address.is_unicast_link_local()
     }
 }
 

@@ -107,6 +107,9 @@ pub(super) fn accept_routers(root: &Path, interface: &str, on_link: bool) {
         ("accept_ra_defrtr", ways),
         ("accept_redirects", ways),
         ("accept_ra_rt_info_max_plen", "0"),
+        // An address is used while it is proved that nobody else has it (RFC 4429), which takes up to two seconds.
+        ("optimistic_dad", "1"),
+        ("use_optimistic", "1"),
         ("accept_ra", "1"),
     ];
     for (setting, value) in settings {

@@ -1,5 +1,7 @@
 //! Links: what the kernel says about an interface, and which of them are worth asking.
 
+use discover::dhcp6::Question;
+
 use super::plan::Nic;
 
 /// The kernel's number for Ethernet (`ARPHRD_ETHER`, `linux/if_arp.h`); wireless and virtual cards have it too.
@@ -9,6 +11,11 @@ pub(super) const UP: u32 = 1;
 const LOOPBACK: u32 = 1 << 3;
 const NO_ARP: u32 = 1 << 7;
 const LOWER_UP: u32 = 1 << 16;
+/// What routers said, of net/if_inet6.h: addresses, and other things, are to be had by `DHCPv6` (RFC 4861, section 4.2).
+const MANAGED: u32 = 0x40;
+const OTHER: u32 = 0x80;
+/// Of the same place: IPv6 is on.
+const READY: u32 = 0x8000_0000;
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +34,8 @@ pub(super) struct Link {
     pub(super) mtu: u32,
     /// The number of the bond or bridge that it belongs to, or 0.
     pub(super) master: u32,
+    /// What IPv6 knows of it (`IF_…` of net/if_inet6.h), or 0.
+    pub(super) ipv6: u32,
 }
 
 impl Link {
@@ -59,6 +68,20 @@ impl Link {
         nic.is(&self.name, &self.hardware)
     }
 
+    /// Whether IPv6 is or will be spoken on it.
+    pub(super) fn has_ipv6(&self) -> bool {
+        self.ipv6 & READY != 0
+    }
+
+    /// What routers say is to be asked for by `DHCPv6`, if anything.
+    pub(super) fn to_ask(&self) -> Option<Question> {
+        match self.ipv6 & (MANAGED | OTHER) {
+            0 => None,
+            OTHER => Some(Question::Information),
+            _ => Some(Question::Address),
+        }
+    }
+
     /// The MTU to set where a network asks for one: only a smaller one, since a larger one that the path does not carry
     /// loses packets without a word.
     pub(super) fn smaller_mtu(&self, asked: Option<u16>) -> Option<u32> {
@@ -80,6 +103,7 @@ pub(super) mod tests {
             hardware: vec![2, 0, 0, 0, 0, 1],
             mtu: 1500,
             master: 0,
+            ipv6: 0,
         }
     }
 
@@ -98,6 +122,16 @@ pub(super) mod tests {
             assert!(!Link { flags, ..link() }.has_carrier(), "{flags:#x}");
         }
         assert!(Link { flags: UP | LOWER_UP, ..link() }.has_carrier());
+    }
+
+    #[test]
+    fn routers_say_what_is_to_be_asked_for() {
+        let to_ask = |ipv6| Link { ipv6, ..link() }.to_ask();
+        // IF_READY, and that an advertisement came.
+        assert_eq!(to_ask(0x8000_0030), None);
+        assert_eq!(to_ask(OTHER | 0x20), Some(Question::Information));
+        assert_eq!(to_ask(MANAGED), Some(Question::Address));
+        assert_eq!(to_ask(MANAGED | OTHER), Some(Question::Address));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod packet;
 pub mod plan;
 mod resolver;
 mod search;
+mod servers6;
 mod solicit;
 mod verdict;
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How long DHCP is asked, from an interface's carrier on, before IPv6 is taken instead.
     pub ipv6_grace: Duration,
+    /// How long `DHCPv6` servers are asked what they know, from the moment on at which they can be.
+    pub dhcp6: Duration,
     /// Whether nothing is to leave the link (local mode): routes of the link alone are set, name servers are not used, and a
     /// link-local address is enough.
     pub on_link: bool,
@@ -74,6 +77,7 @@ impl Default for Settings {
             carrier: Duration::from_secs(45),
             lease: Duration::from_secs(45),
             ipv6_grace: Duration::from_secs(3),
+            dhcp6: Duration::from_secs(3),
             on_link: false,
             link_local_grace: Duration::from_secs(8),
         }

@@ -4,16 +4,18 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use discover::dhcp6::Question;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::attempt::{Attempt, Progress};
 use super::force::Force;
-use super::kernel::{Kernel, Notices};
+use super::kernel::{Ipv6, Kernel, Notices};
 use super::layers::{self, Layers};
 use super::layout::{Part, named, part};
 use super::link::Link;
 use super::plan::{Addressing, Fixed};
+use super::servers6::Servers;
 use super::verdict::{Situation, Verdict, decide};
 use super::{Connection, DownReason, Network, Settings, advertisement};
 use crate::console::Console;
@@ -24,6 +26,8 @@ const MOST: usize = 64;
 const NAME_SERVERS: usize = 3;
 /// The links are looked at at least this often, in case a notice was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a connection of local mode waits for a `DHCPv6` server to name a place, which it does in milliseconds if it is there.
+const LINGER: Duration = Duration::from_secs(1);
 /// After this long without a carrier a person is told what is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,19 +45,16 @@ pub(super) struct Search<'a> {
     attempts: Vec<Attempt>,
     /// What came of the address of the command line.
     fixed: Option<Connection>,
+    /// An address that can be taken: global, or in local mode link-local.
     ipv6: Option<Ipv6>,
+    /// What is asked of `DHCPv6` servers.
+    servers6: Servers,
+    /// What was found, and until when it waits for the places that a `DHCPv6` server may name.
+    taken: Option<(Connection, Duration)>,
     /// Name servers of router advertisements, with the interface that heard of them.
     advertised: Vec<(u32, Ipv6Addr)>,
     /// Whether it was said that a carrier is waited for.
     impatient: bool,
-}
-
-/// An address that the kernel has made, global or, in local mode, link-local.
-#[derive(Debug, Clone, Copy)]
-struct Ipv6 {
-    interface: u32,
-    address: Ipv6Addr,
-    prefix: u8,
 }
 
 impl<'a> Search<'a> {
@@ -69,6 +70,8 @@ impl<'a> Search<'a> {
             attempts: Vec::new(),
             fixed: None,
             ipv6: None,
+            servers6: Servers::default(),
+            taken: None,
             advertised: Vec::new(),
             impatient: false,
         })
@@ -78,12 +81,23 @@ impl<'a> Search<'a> {
     pub(super) fn run(mut self) -> Result<Network, DownReason> {
         loop {
             self.look()?;
-            if let Some(connection) = self.ask() {
-                return Ok(Network::Up(connection));
+            if self.taken.is_none()
+                && let Some(connection) = self.ask()
+            {
+                self.taken = Some((connection, self.now() + LINGER));
+            }
+            self.servers6.advance(self.now(), random());
+            if let Some((connection, until)) = self.taken.take() {
+                if !self.waits_for_places(&connection, until) {
+                    return Ok(Network::Up(self.with_places(connection)));
+                }
+                self.taken = Some((connection, until));
+                self.wait(until)?;
+                continue;
             }
             match decide(&self.situation(), self.settings) {
                 Verdict::Wait(until) => self.wait(until)?,
-                Verdict::TakeIpv6 => return self.take_ipv6().map(Network::Up),
+                Verdict::TakeIpv6 => self.taken = Some((self.take_ipv6()?, self.now() + LINGER)),
                 Verdict::NoInterface => return Err(self.no_interface()),
                 Verdict::NoCarrier => {
                     return Err(DownReason::NoCarrier { interfaces: self.names(), waited: self.now() });
@@ -122,15 +136,43 @@ impl<'a> Search<'a> {
                 self.begin(link);
             }
         }
-        let asking: Vec<u32> =
-            links.iter().zip(&parts).filter(|(_, part)| **part == Part::Asks).map(|(link, _)| link.index).collect();
         self.links = links;
-        if !self.has_global_ipv6() && self.fixed_plan().is_none() {
-            // A kernel without IPv6 says so by an error; then there is none.
-            let found = self.kernel.ipv6(&asking, self.settings.on_link).unwrap_or_default();
-            self.ipv6 = found.map(|(interface, address, prefix)| Ipv6 { interface, address, prefix });
+        if self.fixed_plan().is_none() {
+            self.look_at_ipv6();
         }
         Ok(())
+    }
+
+    /// Sees which IPv6 addresses there are, and whether a `DHCPv6` server is to be asked.
+    fn look_at_ipv6(&mut self) {
+        // The address may be there before the carrier was seen, and must not win because nobody was asked yet.
+        let asking: Vec<u32> = self.attempts.iter().map(|attempt| attempt.link.index).collect();
+        // A kernel without IPv6 says so by an error; then there is none.
+        let there = self.kernel.ipv6(&asking).unwrap_or_default();
+        let now = self.now();
+        for link in self.links.iter().filter(|link| asking.contains(&link.index)) {
+            let local = there.iter().find(|ipv6| ipv6.interface == link.index && ipv6.is_link_local());
+            let question = link.to_ask().or(self.settings.on_link.then_some(Question::Information));
+            if let (Some(from), Some(question)) = (local, question) {
+                let time = match question {
+                    Question::Information => self.settings.dhcp6,
+                    Question::Address => self.settings.lease,
+                };
+                let until = (now + time).min(self.settings.deadline);
+                self.servers6.ask(link, from.address, question, random(), (now, until));
+            }
+        }
+        if !self.has_global_ipv6() {
+            let given = self.servers6.given().map(|(interface, given)| Ipv6 {
+                interface,
+                address: given.address,
+                // Which addresses are on the link is for routers to say.
+                prefix: 128,
+                seconds: Some(given.seconds),
+            });
+            let usable = there.first().filter(|ipv6| self.settings.on_link || !ipv6.is_link_local());
+            self.ipv6 = usable.filter(|ipv6| !ipv6.is_link_local()).copied().or(given).or(usable.copied());
+        }
     }
 
     fn ethernet(&mut self) -> Result<Vec<Link>, DownReason> {
@@ -194,20 +236,55 @@ impl<'a> Search<'a> {
         None
     }
 
-    fn take_ipv6(mut self) -> Result<Connection, DownReason> {
-        let Some(Ipv6 { interface, address, prefix }) = self.ipv6 else {
-            return Err(DownReason::NoAddress { reasons: self.reasons() });
+    fn take_ipv6(&mut self) -> Result<Connection, DownReason> {
+        let no_address = |reasons| DownReason::NoAddress { reasons };
+        let Some(ipv6) = self.ipv6 else { return Err(no_address(self.reasons())) };
+        let Some(link) = self.links.iter().find(|link| link.index == ipv6.interface).cloned() else {
+            return Err(no_address("the interface is gone".to_owned()));
         };
-        let Some(link) = self.links.iter().find(|link| link.index == interface).cloned() else {
-            return Err(DownReason::NoAddress { reasons: "the interface is gone".to_owned() });
-        };
-        let servers = self.advertised.iter().filter(|(heard_on, _)| *heard_on == interface);
-        let dns = servers.map(|(_, server)| IpAddr::V6(*server)).collect();
-        Ok(self.force().advertised(&link, address, prefix, dns))
+        let dns = self.name_servers(ipv6.interface);
+        let refused = |error| no_address(format!("{}: {} cannot be used: {error}", link.name, ipv6.address));
+        self.force().ipv6(&link, &ipv6, dns).map_err(refused)
+    }
+
+    /// The name servers that routers advertise on an interface, or else those that a `DHCPv6` server knows.
+    fn name_servers(&self, interface: u32) -> Vec<IpAddr> {
+        let advertised = self.advertised.iter().filter(|(heard_on, _)| *heard_on == interface);
+        let mut dns: Vec<IpAddr> = advertised.map(|(_, server)| IpAddr::V6(*server)).collect();
+        if let (true, Some(answer)) = (dns.is_empty(), self.servers6.answer(interface)) {
+            dns.extend(answer.dns.iter().copied().map(IpAddr::V6));
+        }
+        dns
+    }
+
+    /// Whether a connection of local mode, to which no place was named, still waits for a `DHCPv6` server to name one. Nothing
+    /// waits for a link without IPv6.
+    fn waits_for_places(&self, connection: &Connection, until: Duration) -> bool {
+        let wanted = self.settings.on_link && connection.boot_urls.is_empty() && self.fixed_plan().is_none();
+        let link = self.links.iter().find(|link| link.name == connection.interface);
+        wanted
+            && self.now() < until
+            && link.is_some_and(|link| match self.servers6.has_asked(link.index) {
+                true => self.servers6.asking_since(link.index).is_some(),
+                false => link.has_ipv6(),
+            })
+    }
+
+    /// The connection with what a `DHCPv6` server named.
+    fn with_places(&self, mut connection: Connection) -> Connection {
+        let link = self.links.iter().find(|link| link.name == connection.interface);
+        if let Some(answer) = link.and_then(|link| self.servers6.answer(link.index)) {
+            let news = answer.boot.urls.iter().filter(|url| !connection.boot_urls.contains(url)).cloned();
+            connection.boot_urls.extend(news.collect::<Vec<_>>());
+            for refused in answer.boot.refused.iter().filter(|_| self.settings.on_link) {
+                self.console.warn(format_args!("{}: DHCPv6: {refused}", connection.interface));
+            }
+        }
+        connection
     }
 
     fn has_global_ipv6(&self) -> bool {
-        self.ipv6.is_some_and(|ipv6| !ipv6.address.is_unicast_link_local())
+        self.ipv6.is_some_and(|ipv6| !ipv6.is_link_local())
     }
 
     fn force(&mut self) -> Force<'_> {
@@ -236,14 +313,19 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// From when on IPv6 is taken: when DHCP had its time on that interface, unless a server is about to give an address.
+    /// From when on IPv6 is taken: when DHCP had its time on that interface, unless a server is about to give an address; and if
+    /// nobody advertised name servers, when a `DHCPv6` server had its time to name some.
     fn ipv6_from(&self, ipv6: &Ipv6) -> Duration {
-        let Settings { ipv6_grace, link_local_grace, .. } = self.settings;
-        let grace = if ipv6.address.is_unicast_link_local() { *link_local_grace } else { *ipv6_grace };
-        match self.attempts.iter().find(|attempt| attempt.link.index == ipv6.interface) {
+        let Settings { ipv6_grace, link_local_grace, dhcp6, on_link, .. } = self.settings;
+        let grace = if ipv6.is_link_local() { *link_local_grace } else { *ipv6_grace };
+        let after_dhcp = match self.attempts.iter().find(|attempt| attempt.link.index == ipv6.interface) {
             Some(attempt) if attempt.has_offer() => Duration::MAX,
             Some(attempt) if attempt.is_asking() => attempt.begun + grace,
             _ => Duration::ZERO,
+        };
+        match self.servers6.asking_since(ipv6.interface) {
+            Some(since) if !on_link && self.name_servers(ipv6.interface).is_empty() => after_dhcp.max(since + *dhcp6),
+            _ => after_dhcp,
         }
     }
 
@@ -263,6 +345,10 @@ impl<'a> Search<'a> {
                 waiting.push(PollFd::from_borrowed_fd(socket, PollFlags::IN));
                 until = until.min(due);
             }
+        }
+        for (socket, due) in self.servers6.wait_for() {
+            waiting.push(PollFd::from_borrowed_fd(socket, PollFlags::IN));
+            until = until.min(due);
         }
         let timeout = Timespec::try_from(until.saturating_sub(now)).unwrap_or_default();
         match poll(&mut waiting, Some(&timeout)) {
@@ -306,7 +392,7 @@ impl<'a> Search<'a> {
 
     /// What came of each interface, in one line.
     fn reasons(&self) -> String {
-        let reasons: Vec<String> = self
+        let mut reasons: Vec<String> = self
             .attempts
             .iter()
             .map(|attempt| match &attempt.progress {
@@ -314,6 +400,10 @@ impl<'a> Search<'a> {
                 Progress::Failed(reason) => format!("{}: {reason}", attempt.link.name),
             })
             .collect();
+        for (interface, reason) in self.servers6.failures() {
+            let link = self.links.iter().find(|link| link.index == interface);
+            reasons.extend(link.map(|link| format!("{}: {reason}", link.name)));
+        }
         reasons.join("; ")
     }
 }

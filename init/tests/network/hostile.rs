@@ -113,7 +113,9 @@ fn an_address_that_the_server_insists_on_is_taken_in_the_end() {
         }
     });
     assert_eq!(machine.up(&machine.settings()).address, "10.77.0.50/24");
-    let kinds: Vec<u8> = says.try_iter().collect();
+    let mut kinds: Vec<u8> = says.try_iter().collect();
+    // On a busy machine an answer may be slower than the next question.
+    kinds.dedup();
     assert_eq!(kinds, [1, 3, 4, 1, 3], "asked, declined once, asked again");
 }
 

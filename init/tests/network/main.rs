@@ -1,11 +1,12 @@
 //! `network` against real servers: a veth pair joins the namespace of the test, where `init`'s code runs as on a machine,
-//! with the namespace of the server. Needs `unshare`, `nsenter`, `ip`, `dnsmasq`, `radvd`, `kea-dhcp4`, `busybox` and `nginx`; without
-//! one of them the tests fail and say so.
+//! with the namespace of the server. Needs `unshare`, `nsenter`, `ip`, `dnsmasq`, `radvd`, `kea-dhcp4`, `kea-dhcp6`, `busybox` and `nginx`;
+//! without one of them the tests fail and say so.
 
 // Helpers of tests panic too; clippy.toml only knows the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod dhcp;
+mod dhcp6;
 mod fetch;
 mod fixed;
 mod hostile;
@@ -20,6 +21,7 @@ mod servers;
 fn the_document_names_tests_that_there_are() {
     let sources = [
         ("dhcp", include_str!("dhcp.rs")),
+        ("dhcp6", include_str!("dhcp6.rs")),
         ("fetch", include_str!("fetch.rs")),
         ("fixed", include_str!("fixed.rs")),
         ("hostile", include_str!("hostile.rs")),
