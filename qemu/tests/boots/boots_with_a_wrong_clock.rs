@@ -1,6 +1,7 @@
-//! A machine that lost its clock still boots: the trust file's age is the least time that it believes.
+//! A machine that lost its clock still boots: the trust file's age is the least time that it believes. It also goes on asking
+//! https origins, whose certificates are not valid in the year that it has.
 
-use crate::support::{Boot, Lab, Release, Serve};
+use crate::support::{Boot, Lab, Nginx, Release, text};
 
 #[test]
 fn of_1970_and_says_that_it_is_not_believed() {
@@ -14,9 +15,14 @@ fn of_2099_and_says_that_it_is_not_believed() {
 
 #[track_caller]
 fn boots(clock: &str) {
-    let server = Serve::tree(Release { handoff: "direct", ..Release::default() }.publish());
-    let mut boot = Boot::start(&Lab::ready().machine().clock(clock).append(&server.origin()));
+    let tree = Release { handoff: "direct", ..Release::default() }.publish();
+    let server = Nginx::https(tree.path());
+    let directory = tempfile::tempdir().unwrap();
+    let initrd = directory.path().join("boot.cpio.zst");
+    let machine = Lab::ready().machine_of(&initrd, &["--tls-roots", text(&server.certificate())]);
+    let mut boot = Boot::start(&machine.clock(clock).append(&server.origin()));
     let receipt = boot.reaches_the_release("direct");
     assert_eq!(receipt["clock"]["trusted"], false);
+    assert!(receipt["source"].as_str().unwrap().starts_with("https://10.0.2.2:"), "{receipt}");
     assert!(boot.says("the machine's clock is not believed"));
 }

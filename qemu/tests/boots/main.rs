@@ -18,6 +18,7 @@ mod boots_the_older_release_if_the_newest_cannot_be_had;
 mod boots_the_older_release_if_the_newest_is_forged;
 mod boots_with_a_wrong_clock;
 mod falls_back_to_direct_only_if_the_manifest_lists_it;
+mod finds_a_release_in_the_dht;
 mod follows_a_rotation_and_keeps_it;
 mod follows_the_failure_policy;
 mod follows_the_quick_start_as_written;

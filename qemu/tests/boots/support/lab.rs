@@ -29,6 +29,7 @@ pub(super) const KERNEL_PARAMETERS: &str = "quiet panic=-1 no_timer_check";
 /// The laboratory.
 pub(crate) struct Lab {
     phase: PathBuf,
+    init: PathBuf,
     kernel_root: PathBuf,
     /// A kernel with the drivers of real machines, which that of virtual ones lacks.
     general_kernel_root: PathBuf,
@@ -55,7 +56,7 @@ impl Lab {
             fs::create_dir_all(&parts).unwrap();
             let kernel_root = kernel_root_of(&workspace, &phase, "PHASE_KERNEL_ROOT", "cloud-amd64");
             let general_kernel_root = kernel_root_of(&workspace, &phase, "PHASE_GENERAL_KERNEL_ROOT", "amd64");
-            let lab = Self { phase, kernel_root, general_kernel_root, workspace, parts };
+            let lab = Self { phase, init: init.clone(), kernel_root, general_kernel_root, workspace, parts };
             lab.make(&init);
             lab
         })
@@ -117,6 +118,15 @@ impl Lab {
     pub(crate) fn general_machine(&self) -> Machine {
         let machine = Machine::new(&kernel_in(&self.general_kernel_root), &self.part("general.cpio.zst"));
         machine.memory_mib(512).append(KERNEL_PARAMETERS).append("phase.on_failure=poweroff")
+    }
+
+    /// The same as [`Self::machine`], with an initramfs that is made at `initrd` with further options of
+    /// `phase image initramfs`.
+    pub(crate) fn machine_of(&self, initrd: &Path, options: &[&str]) -> Machine {
+        let trust = self.part("trust.json");
+        let boot = ["--stage", "boot", "--modules", "qemu-net,root", "--trust", text(&trust)];
+        self.image(text(initrd), &self.init, &[&boot, options]);
+        self.machine_with(text(initrd))
     }
 
     /// In internet mode, until something else is appended.

@@ -40,6 +40,11 @@ impl Serve {
         Self { port, log, _program: program, _tree: tree }
     }
 
+    /// Its port on the host's loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The kernel parameter that leads to it.
     pub(crate) fn origin(&self) -> String {
         origin(self.port)
