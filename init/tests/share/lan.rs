@@ -1,0 +1,257 @@
+//! A link with machines, and the origin behind a slow cable.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use verify::Sha256Digest;
+
+use crate::host::Job;
+use crate::release;
+
+/// Set in a test that runs in its own namespaces.
+const INSIDE: &str = "PHASE_TEST_INSIDE";
+/// Bytes of a piece.
+pub(crate) const PIECE: usize = 1 << 20;
+/// Where the origin serves.
+pub(crate) const ORIGIN: &str = "http://10.77.0.1:8000";
+
+/// Runs this test again in new user, network and mount namespaces; `true` inside of them.
+pub(crate) fn inside(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let output = Command::new("unshare")
+        // Whatever a test starts ends with it: the first process of a process namespace takes the others along.
+        .args([
+            "--user",
+            "--map-root-user",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"])
+        .env(INSIDE, test)
+        .output()
+        .expect("unshare (package util-linux) has to be installed");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{test} failed in its namespaces:\n{said}");
+    assert!(said.contains("1 passed"), "{test} did not run in its namespaces:\n{said}");
+    print!("{said}");
+    false
+}
+
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn ip(arguments: &str) {
+    run(Command::new("ip").args(arguments.split(' ')));
+}
+
+/// A process that ends with the test.
+pub(crate) struct Helper(Child);
+
+impl Helper {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let program = command.get_program().display().to_string();
+        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{program} does not start: {error}")))
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A namespace with a cable to the link.
+pub(crate) struct Place(Helper);
+
+impl Place {
+    /// A process of its own in a new namespace, whose end of the cable is `eth0`.
+    fn new(number: usize, bridge: &str, mut command: Command) -> Self {
+        let own = fs::read_link("/proc/self/ns/net").unwrap();
+        let helper = Helper::start(&mut command);
+        let theirs = format!("/proc/{}/ns/net", helper.0.id());
+        let begin = Instant::now();
+        while fs::read_link(&theirs).is_ok_and(|theirs| theirs == own) {
+            assert!(begin.elapsed() < Duration::from_secs(5), "unshare makes no namespace");
+            thread::sleep(Duration::from_millis(5));
+        }
+        ip(&format!("link add to{number} type veth peer name eth0 netns {}", helper.0.id()));
+        ip(&format!("link set to{number} master {bridge} up"));
+        Self(helper)
+    }
+
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.0.0.id())).arg("--").arg(program);
+        command
+    }
+
+    /// A program in this namespace.
+    pub(crate) fn run(&self, line: &str) -> String {
+        let mut words = line.split(' ');
+        run(self.command(words.next().unwrap()).args(words))
+    }
+}
+
+/// A machine that runs.
+pub(crate) struct Machine {
+    pub(crate) place: Place,
+    job: Job,
+}
+
+impl Machine {
+    /// What its console shows.
+    pub(crate) fn says(&self) -> String {
+        fs::read_to_string(&self.job.console).unwrap()
+    }
+
+    /// Waits until its console shows this.
+    pub(crate) fn wait_for(&mut self, text: &str, longest: Duration) {
+        let begin = Instant::now();
+        while !self.says().contains(text) {
+            let ended = self.place.0.ended().filter(|status| !status.success());
+            assert!(ended.is_none() && begin.elapsed() < longest, "never {text:?} ({ended:?}):\n{}", self.says());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The link: a bridge, the origin behind a cable of a certain rate, and machines.
+pub(crate) struct Lan {
+    pub(crate) origin: Place,
+    files: tempfile::TempDir,
+    server: Option<Helper>,
+    machines: usize,
+}
+
+impl Lan {
+    /// A link whose origin can send `mbit` Mbit/s and has [`publish`]ed what is in its tree.
+    pub(crate) fn new(mbit: u32) -> Self {
+        ip("link add br0 type bridge mcast_snooping 0");
+        ip("link set br0 up");
+        let mut sleep = Command::new("unshare");
+        sleep.args(["--net", "sleep", "600"]);
+        let origin = Place::new(1, "br0", sleep);
+        origin.run("ip address add 10.77.0.1/24 dev eth0");
+        origin.run("ip link set eth0 up");
+        origin.run(&format!("tc qdisc add dev eth0 root tbf rate {mbit}mbit burst 256k latency 500ms"));
+        Self { origin, files: tempfile::tempdir().unwrap(), server: None, machines: 1 }
+    }
+
+    /// Where the origin's files are.
+    pub(crate) fn tree(&self) -> std::path::PathBuf {
+        self.files.path().join("tree")
+    }
+
+    /// Serves the tree.
+    pub(crate) fn serve(&mut self) {
+        let place = self.files.path().display().to_string();
+        let text = format!(
+            "daemon off; user root; worker_processes 1; pid {place}/nginx.pid; error_log stderr; events {{ }} http {{ access_log {place}/log;
+             client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f;
+             uwsgi_temp_path {place}/u; scgi_temp_path {place}/s; server {{ listen 10.77.0.1:8000; root {place}/tree; }} }}"
+        );
+        let config = self.files.path().join("nginx.conf");
+        fs::write(&config, text).unwrap();
+        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+        let mut nginx = self.origin.command("nginx");
+        nginx.env("PATH", path).args(["-e", "stderr", "-c"]).arg(config);
+        self.server = Some(Helper::start(&mut nginx));
+    }
+
+    /// Ends the origin for good.
+    pub(crate) fn cut_off(&mut self) {
+        self.origin.run("ip link set eth0 down");
+        self.server = None;
+    }
+
+    /// Bytes that the origin's cable carried to the link, frames and all.
+    pub(crate) fn sent(&self) -> u64 {
+        let said = self.origin.run("ip -s -j link show dev eth0");
+        let counters: Value = serde_json::from_str(&said).unwrap();
+        counters[0]["stats64"]["tx"]["bytes"].as_u64().unwrap()
+    }
+
+    /// Another machine; Local mode without origins.
+    pub(crate) fn machine(&mut self, test: &str, origins: &[&str], share: bool) -> Machine {
+        self.machines += 1;
+        let number = self.machines;
+        let console = self.files.path().join(format!("console{number}"));
+        fs::write(&console, "").unwrap();
+        let origins = origins.iter().map(|&url| url.to_owned()).collect();
+        let job = Job { address: format!("10.77.0.{number}"), origins, share, console };
+        let (name, value) = job.variable();
+        let mut command = Command::new("unshare");
+        command.arg("--net").arg(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"]).env(name, value);
+        Machine { place: Place::new(number, "br0", command), job }
+    }
+
+    /// A namespace on the link that does nothing by itself.
+    pub(crate) fn bystander(&mut self) -> Place {
+        self.machines += 1;
+        let mut sleep = Command::new("unshare");
+        sleep.args(["--net", "sleep", "600"]);
+        let place = Place::new(self.machines, "br0", sleep);
+        place.run(&format!("ip address add 10.77.0.{}/24 dev eth0", self.machines));
+        place.run("ip link set eth0 up");
+        place
+    }
+}
+
+/// A release whose root has `mib` pieces, in a tree. Gives the bytes of all of it.
+pub(crate) fn publish(tree: &Path, mib: usize) -> u64 {
+    let blobs = tree.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let put = |bytes: &[u8]| {
+        let digest = Sha256Digest::of(bytes).to_string();
+        fs::write(blobs.join(&digest), bytes).unwrap();
+        digest
+    };
+    let artifact = |name: &str, seed: usize, pieces: usize, listed: bool| {
+        let bytes = content(seed, pieces);
+        let digests: Vec<_> = bytes.chunks(PIECE).map(Sha256Digest::of).collect();
+        let list: Vec<u8> = digests.iter().flat_map(|digest| digest.0).collect();
+        let inline: Vec<_> = digests.iter().map(ToString::to_string).collect();
+        let chunks = if listed { json!({"list_sha256": put(&list)}) } else { json!(inline) };
+        json!({"name": name, "size": bytes.len(), "sha256": put(&bytes), "chunk_size": PIECE, "chunks": chunks})
+    };
+    let mut manifest = release::manifest();
+    manifest["kernel"] = artifact("vmlinuz", 1, 8, false);
+    manifest["kernel"]["init_size"] = json!(45_000_000);
+    manifest["initramfs"] = artifact("initramfs", 2, 2, false);
+    manifest["initramfs"]["unpacked_size"] = json!(5_000_000);
+    manifest["rootfs"] = artifact("root", 3, mib, true);
+    manifest["handoff"] = json!(["kexec"]);
+    let directory = tree.join("demo/x86_64");
+    fs::create_dir_all(&directory).unwrap();
+    let envelope = release::envelope(release::MANIFEST_TYPE, manifest.to_string().as_bytes(), &[1]);
+    fs::write(directory.join("manifest.dsse.json"), envelope).unwrap();
+    ["kernel", "initramfs", "rootfs"].iter().map(|name| manifest[name]["size"].as_u64().unwrap()).sum()
+}
+
+/// Bytes that differ from piece to piece; the last piece is short.
+fn content(seed: usize, pieces: usize) -> Vec<u8> {
+    (0..pieces * PIECE - 77).map(|n| (seed ^ n ^ (n >> 8) ^ (n >> 16)).to_le_bytes()[0]).collect()
+}
