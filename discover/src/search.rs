@@ -250,10 +250,10 @@ impl Running {
         let heard = self.found.places.iter().any(|(way, _)| matches!(way, Way::Link { .. }));
         if cfg!(feature = "mdns") && search.link && !heard && !in_hand {
             let Request { channel, arch, .. } = search.request;
-            self.found.remark(
-                "not-found",
-                format!("nobody on this link offers channel {channel} for {arch}; `phase serve --advertise` does"),
-            );
+            let text =
+                format!("nobody on this link offers channel {channel} for {arch}; `phase serve --advertise` does");
+            // It stands before what others on the link offer.
+            self.found.remarks.insert(0, Remark { kind: "not-found", text });
         }
     }
 

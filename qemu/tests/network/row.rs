@@ -89,6 +89,7 @@ impl Place {
     fn error(self) -> &'static str {
         match self {
             Self::NoOriginAnswers => "unreachable",
+            Self::OffLinkOrigin => "off-link",
             _ => "not-found",
         }
     }
