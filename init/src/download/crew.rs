@@ -108,7 +108,7 @@ where
         let mut moved = (Instant::now(), 0);
         loop {
             self.enlist();
-            self.hand_out(scope, full);
+            let rests = self.hand_out(scope, full);
             self.tell();
             let table = self.shared.table();
             let (arrived, now) = (table.schedule.arrived(), Instant::now());
@@ -116,7 +116,7 @@ where
                 moved = (now, arrived);
             }
             let waits = table.schedule.waits_for_neighbours() && now.duration_since(moved.0) < PATIENCE;
-            if table.schedule.is_complete() || (table.schedule.rests() && !waits) {
+            if table.schedule.is_complete() || (rests && !waits) {
                 break;
             }
             let wait = self.shared.changed.wait_timeout_while(table, TICK, |table| !table.stirred);
@@ -142,8 +142,9 @@ where
         }
     }
 
-    /// Gives work to everybody who has none, and takes it from who is late.
-    fn hand_out<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, full: &Sender<Full<'r>>)
+    /// Gives work to everybody who has none, and takes it from who is late. Whether nobody works, and nobody could: only
+    /// now, for who was hung up on may put back a piece at any other moment.
+    fn hand_out<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, full: &Sender<Full<'r>>) -> bool
     where
         's: 'scope,
     {
@@ -158,6 +159,7 @@ where
             (member.hangup, member.bytes) = (Hangup::default(), Arc::default());
             runs.push((number, run));
         }
+        let rests = table.schedule.rests();
         for (number, late) in table.schedule.late(now) {
             self.members[number].hangup.pull();
             table.news.push((number, late.into()));
@@ -184,6 +186,7 @@ where
             }
         }
         self.ask(scope, now);
+        rests
     }
 
     /// Asks the neighbours what they have.
