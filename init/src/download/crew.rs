@@ -108,7 +108,7 @@ where
         let mut moved = (Instant::now(), 0);
         loop {
             self.enlist();
-            let rests = self.hand_out(scope, full);
+            self.hand_out(scope, full);
             self.tell();
             let table = self.shared.table();
             let (arrived, now) = (table.schedule.arrived(), Instant::now());
@@ -116,11 +116,12 @@ where
                 moved = (now, arrived);
             }
             let waits = table.schedule.waits_for_neighbours() && now.duration_since(moved.0) < PATIENCE;
-            if table.schedule.is_complete() || (rests && !waits) {
+            // What was stirred since work was handed out may be work for somebody.
+            let over = table.schedule.rests() && !table.stirred && !waits;
+            if table.schedule.is_complete() || over {
                 break;
             }
-            let wait = self.shared.changed.wait_timeout_while(table, TICK, |table| !table.stirred);
-            wait.unwrap_or_else(PoisonError::into_inner).0.stirred = false;
+            drop(self.shared.changed.wait_timeout_while(table, TICK, |table| !table.stirred));
             display.show(arrived);
         }
         self.quit.pull();
@@ -142,15 +143,15 @@ where
         }
     }
 
-    /// Gives work to everybody who has none, and takes it from who is late. Whether nobody works, and nobody could: only
-    /// now, for who was hung up on may put back a piece at any other moment.
-    fn hand_out<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, full: &Sender<Full<'r>>) -> bool
+    /// Gives work to everybody who has none, and takes it from who is late.
+    fn hand_out<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, full: &Sender<Full<'r>>)
     where
         's: 'scope,
     {
         let now = Instant::now();
         let mut runs = Vec::new();
         let mut table = self.shared.table();
+        table.stirred = false;
         for (number, member) in self.members.iter().enumerate() {
             table.schedule.seen(number, member.bytes.load(Ordering::Relaxed), now);
         }
@@ -159,7 +160,6 @@ where
             (member.hangup, member.bytes) = (Hangup::default(), Arc::default());
             runs.push((number, run));
         }
-        let rests = table.schedule.rests();
         for (number, late) in table.schedule.late(now) {
             self.members[number].hangup.pull();
             table.news.push((number, late.into()));
@@ -186,7 +186,6 @@ where
             }
         }
         self.ask(scope, now);
-        rests
     }
 
     /// Asks the neighbours what they have.

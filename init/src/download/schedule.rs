@@ -268,7 +268,8 @@ impl Schedule {
             let whole =
                 took.as_millis() * u128::from(self.size) / u128::from(work.bytes.saturating_sub(hand.before).max(1));
             let whole = Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX));
-            let late = took >= HASTE && whole.saturating_sub(took) > 2 * (REQUEST + pace);
+            // Whether a silent one is slow or has stalled will be seen.
+            let late = took >= HASTE && silent < STALL / 2 && whole.saturating_sub(took) > 2 * (REQUEST + pace);
             return late.then_some(Late::Slower(whole, pace));
         }
         let since = now.saturating_duration_since(work.began);
