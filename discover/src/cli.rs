@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 something was found, 1 nothing was, 2 the command line cannot be carried out.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,14 +10,15 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use serde::Serialize;
 
+use crate::gather::LAST_EPOCH;
 use crate::tls::Clock;
 use crate::{Candidate, Claim, Found, Limits, Locator, Manner, Origin, Request, Search, Tls, Way, search};
 
 /// Silence of the local network that counts as its end, once something is found.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The last epoch that there can be: this command follows no trust files.
-const LAST_EPOCH: u64 = (1 << 53) - 1;
+/// The shell's status for a program whose reader is gone (128 and SIGPIPE).
+const NO_READER: u8 = 128 + 13;
 
 /// Where to look and for what; `phase discover` has the same options.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,8 +81,8 @@ struct Cli {
     watch: bool,
 }
 
-/// What `--json` prints, one line for each search.
-#[derive(Debug, Serialize)]
+/// What `--json` prints, one line for each search; with `--watch`, for each whose result is another than the last.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Report {
     /// Always false: these are claims.
     verified: bool,
@@ -116,15 +118,61 @@ pub struct Failure {
 /// Parses the arguments of this process, looks around and says what is there.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let looked = if cli.watch {
-        watch(&cli)
-    } else {
-        look(&cli.places, LAST_EPOCH).map(|found| print(&cli, &Report::of(&found)))
-    };
-    looked.unwrap_or_else(|message| {
-        eprintln!("phase-discover: {message}");
-        ExitCode::from(2)
+    let looked = if cli.watch { watch(&cli) } else { once(&cli) };
+    looked.unwrap_or_else(|ended| match ended {
+        Ended::Usage(message) => {
+            eprintln!("phase-discover: {message}");
+            ExitCode::from(2)
+        }
+        Ended::Unread(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(NO_READER),
+        Ended::Unread(error) => {
+            eprintln!("phase-discover: cannot print what was found: {error}");
+            ExitCode::FAILURE
+        }
     })
+}
+
+/// Why the command ends before it is done.
+enum Ended {
+    /// The command line cannot be carried out.
+    Usage(String),
+    /// Nobody can read what it prints.
+    Unread(io::Error),
+}
+
+impl From<String> for Ended {
+    fn from(message: String) -> Self {
+        Self::Usage(message)
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Unread(error)
+    }
+}
+
+/// One search.
+fn once(cli: &Cli) -> Result<ExitCode, Ended> {
+    let report = Report::of(&look(&cli.places, LAST_EPOCH)?);
+    print(cli, &report, &Report::default())?;
+    Ok(if report.candidates.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Searches until the process ends; prints the first result, and then what is another than before.
+fn watch(cli: &Cli) -> Result<ExitCode, Ended> {
+    let mut last = None;
+    loop {
+        let begin = Instant::now();
+        let report = Report::of(&look(&cli.places, LAST_EPOCH)?);
+        if last.as_ref() != Some(&report) {
+            print(cli, &report, last.as_ref().unwrap_or(&Report::default()))?;
+            last = Some(report);
+        }
+        // One search for each --timeout, and never two within a second.
+        let period = Duration::from_secs(cli.places.timeout);
+        thread::sleep(period.saturating_sub(begin.elapsed()).max(Duration::from_secs(1)));
+    }
 }
 
 /// One search, as the options say; trust files after that of `epoch` are asked for, too.
@@ -171,22 +219,6 @@ fn locator_key(text: &str) -> Result<[u8; 32], String> {
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| "wanted 64 hex digits".to_owned())
 }
 
-/// Searches until the process ends; prints the first result, and then every one that differs.
-fn watch(cli: &Cli) -> Result<ExitCode, String> {
-    let mut last = None;
-    loop {
-        let begin = Instant::now();
-        let report = Report::of(&look(&cli.places, LAST_EPOCH)?);
-        if last.as_ref() != Some(&report.candidates) {
-            print(cli, &report);
-            last = Some(report.candidates);
-        }
-        // One search for each --timeout, and never two within a second.
-        let period = Duration::from_secs(cli.places.timeout);
-        thread::sleep(period.saturating_sub(begin.elapsed()).max(Duration::from_secs(1)));
-    }
-}
-
 /// One line about a candidate: where it is, how it was found, what it claims.
 pub fn listed(found: &Found, candidate: &Candidate) -> Listed {
     let way =
@@ -207,51 +239,68 @@ pub fn failures(found: &Found) -> Vec<Failure> {
         error: error.kind(),
         message: chain(error),
     };
-    found.gathered.failures.iter().map(failure).collect()
+    let mut failures: Vec<_> = found.gathered.failures.iter().map(failure).collect();
+    // In an order that does not depend on who was quicker.
+    failures.sort_by(|a, b| a.source.cmp(&b.source));
+    failures
 }
 
 /// What was found and is not used, in words.
 pub fn remarks(found: &Found) -> Vec<String> {
-    found.remarks.iter().map(ToString::to_string).collect()
+    let mut remarks: Vec<_> = found.remarks.iter().map(|remark| printable(&remark.text)).collect();
+    remarks.sort();
+    remarks
+}
+
+/// What a peer said, for a terminal: nothing of it moves the cursor.
+pub fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// An error and what caused it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    printable(&causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
 }
 
 impl Report {
     fn of(found: &Found) -> Self {
         let mut candidates: Vec<_> =
             found.gathered.candidates.iter().map(|candidate| listed(found, candidate)).collect();
-        // In an order that does not depend on who was quicker.
         candidates.sort_by(|a, b| a.source.cmp(&b.source));
         Self { verified: false, candidates, failures: failures(found), remarks: remarks(found) }
     }
 }
 
-fn print(cli: &Cli, report: &Report) -> ExitCode {
+/// Prints a report: as JSON the whole, else what the one before did not have.
+fn print(cli: &Cli, report: &Report, before: &Report) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     if cli.json {
-        // A report of strings and numbers has a JSON form.
-        println!("{}", serde_json::to_string(report).unwrap_or_default());
-    } else {
-        for Listed { source, found, claim, .. } in &report.candidates {
-            match claim {
-                Some(Claim { version, issued }) => println!("claims version {version} of {issued}  {source} ({found})"),
-                None => println!("claims nothing readable  {source} ({found})"),
+        return writeln!(out, "{}", serde_json::to_string(report)?);
+    }
+    for listed in report.candidates.iter().filter(|listed| !before.candidates.contains(listed)) {
+        let Listed { source, found, claim, .. } = listed;
+        match claim {
+            Some(Claim { version, issued }) => {
+                writeln!(out, "claims version {version} of {issued}  {source} ({found})")?;
             }
-        }
-        for failure in &report.failures {
-            eprintln!("not used: {}", failure.message);
-        }
-        for remark in &report.remarks {
-            eprintln!("not used: {remark}");
-        }
-        match report.candidates.len() {
-            0 => eprintln!("nothing was found"),
-            _ => eprintln!("these are claims, nothing was verified; `phase discover --trust` checks the signatures"),
+            None => writeln!(out, "claims nothing readable  {source} ({found})")?,
         }
     }
-    if report.candidates.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let is_gone = |gone: &&Listed| !report.candidates.iter().any(|listed| listed.source == gone.source);
+    for Listed { source, found, .. } in before.candidates.iter().filter(is_gone) {
+        writeln!(out, "gone  {source} ({found})")?;
+    }
+    for failure in report.failures.iter().filter(|failure| !before.failures.contains(failure)) {
+        eprintln!("not used: {}", failure.message);
+    }
+    for remark in report.remarks.iter().filter(|remark| !before.remarks.contains(remark)) {
+        eprintln!("not used: {remark}");
+    }
+    if report.candidates.is_empty() {
+        eprintln!("nothing was found");
+    } else if before.candidates.is_empty() {
+        eprintln!("these are claims, nothing was verified; `phase discover --trust` checks the signatures");
+    }
+    Ok(())
 }

@@ -12,6 +12,9 @@ use crate::{FetchError, Limits, Origin};
 /// Stack of a thread that asks: a request needs little, and a machine may have little.
 const STACK_BYTES: usize = 256 << 10;
 
+/// The last epoch that there can be (docs/formats.md): no trust file follows it.
+pub const LAST_EPOCH: u64 = (1 << 53) - 1;
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -128,7 +131,7 @@ pub fn prove(
 fn follow(origin: &Origin, epoch: u64, deadline: Instant, came: &mut dyn FnMut(Vec<u8>)) -> Result<(), FetchError> {
     let Limits { rotations, rotation_bytes, .. } = Limits::default();
     let mut left = rotation_bytes;
-    for next in (epoch..).skip(1).take(rotations) {
+    for next in (epoch..LAST_EPOCH).map(|last| last + 1).take(rotations) {
         match origin.trust(next, deadline) {
             Ok(envelope) if envelope.len() > left => {
                 let url = format!("{}/trust/{next}.dsse.json", origin.base());

@@ -25,6 +25,8 @@ pub struct Limits {
     pub services: usize,
     /// Most addresses of one service.
     pub addresses: usize,
+    /// Most remarks of one search: anybody on the link can cause one.
+    pub remarks: usize,
     /// Most redirects that are followed for one file.
     pub redirects: u32,
     /// Longest wait for an answer of the name servers.
@@ -50,6 +52,7 @@ impl Default for Limits {
             roots_bytes: 64 << 10,
             services: 32,
             addresses: 16,
+            remarks: 64,
             redirects: 4,
             resolve: Duration::from_secs(10),
             connect: Duration::from_secs(10),

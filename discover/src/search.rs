@@ -21,6 +21,9 @@ const LINK_PAUSE: Duration = Duration::from_millis(500);
 /// How often it is looked whether there is more to wait for.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long after the deadline its last words are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 /// Where to look, for what and for how long.
 #[derive(Debug)]
 pub struct Search<'a> {
@@ -141,7 +144,17 @@ pub struct Found {
 
 impl Found {
     fn remark(&mut self, kind: &'static str, text: String) {
-        self.remarks.push(Remark { kind, text });
+        self.keep(Remark { kind, text });
+    }
+
+    /// Keeps a remark, up to [`Limits::remarks`]; the last one says that there were more.
+    fn keep(&mut self, remark: Remark) {
+        let most = Limits::default().remarks;
+        if self.remarks.len() + 1 < most {
+            self.remarks.push(remark);
+        } else if self.remarks.len() < most {
+            self.remarks.push(Remark { kind: "too-many", text: "more is not used than is listed here".to_owned() });
+        }
     }
 }
 
@@ -211,9 +224,20 @@ impl Running {
                 Err(_) => break,
             }
         }
-        // Whoever has not answered by now is named like any other failure; the threads have the same deadline.
-        while let Ok(news) = arrivals.recv_timeout(Duration::from_millis(if self.asked > 0 { 50 } else { 0 })) {
-            self.hear(news, search);
+        self.hear_last_words(arrivals, search);
+    }
+
+    /// Who works to the same deadline says at it what was not reached, and is waited for, but not for long.
+    fn hear_last_words(&mut self, arrivals: &Receiver<News>, search: &Search<'_>) {
+        let end = Instant::now() + LAST_WORDS;
+        let at_deadline = Instant::now() >= search.deadline;
+        loop {
+            let awaited = self.asked > 0 || (at_deadline && (self.listening || self.locating));
+            let left = if awaited { end.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            match arrivals.recv_timeout(left) {
+                Ok(news) => self.hear(news, search),
+                Err(_) => return,
+            }
         }
     }
 
@@ -227,7 +251,7 @@ impl Running {
     fn hear(&mut self, news: News, search: &Search<'_>) {
         match news {
             News::Place(way, origin) => self.ask(way, *origin, search),
-            News::Remark(remark) => self.found.remarks.push(remark),
+            News::Remark(remark) => self.found.keep(remark),
             News::Done(Directory::Link) => self.listening = false,
             News::Done(Directory::Dht) => self.locating = false,
             News::Answer(mut answer) => {

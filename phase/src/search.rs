@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration, time::Instant};
 use anyhow::Context;
 use discover::{
     Found, Origin,
-    cli::{Failure, Listed, Places, failures, listed, look, remarks},
+    cli::{Failure, Listed, Places, failures, listed, look, printable, remarks},
 };
 use serde::Serialize;
 use verify::{Arch, Candidate, Floors, LIMITS, Now, Rules, Trust, rotation, verified};
@@ -24,6 +24,8 @@ accepted one is what a machine boots.
 Examples:
   phase discover --trust trust.json --channel demo --origin http://192.0.2.10:8000
   phase discover --trust trust.json --channel demo --mdns --json
+  phase discover --trust trust.json --channel demo --dht \\
+      --locator d75a…511a --bootstrap dht.example.org:6881
 
 Exit status: 0 a release was accepted, 1 none was, 2 wrong usage.")]
 pub struct Args {
@@ -67,6 +69,10 @@ struct Judged {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = output::read_limited(&args.trust, LIMITS.trust_bytes as u64)?;
     let trust = Trust::parse(&bytes).with_context(|| args.trust.display().to_string())?;
+    if args.places.channel != trust.channel.as_str() {
+        let (file, ours, asked) = (args.trust.display(), &trust.channel, &args.places.channel);
+        return Err(UsageError(format!("--channel {asked}: {file} is for channel {ours}")).into());
+    }
     let arch: Arch = args.places.arch.parse().map_err(|error: verify::ValueError| UsageError(error.to_string()))?;
     let found = look(&args.places, trust.epoch).map_err(UsageError)?;
     let report = judge(found, trust, arch, &args.places);
@@ -82,13 +88,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn judge(mut found: Found, trust: Trust, arch: Arch, places: &Places) -> Report {
     let mut remarks = remarks(&found);
     let followed = rotation::follow(trust, std::mem::take(&mut found.gathered.rotations));
-    remarks.extend(followed.refused().iter().map(|(source, refusal)| format!("a trust file of {source}: {refusal}")));
+    remarks.extend(
+        followed.refused().iter().map(|(source, refusal)| printable(&format!("a trust file of {source}: {refusal}"))),
+    );
     let (trust, _) = followed.into_parts();
     if trust.policy.transparency.is_some() {
         let origins: Vec<Origin> = found.places.iter().map(|(_, origin)| origin.clone()).collect();
         let place = (&*places.channel, &*places.arch);
         let failed = discover::prove(&mut found.gathered.candidates, &origins, place, Instant::now() + PROVING);
-        remarks.extend(failed.iter().map(|(_, error)| error.to_string()));
+        remarks.extend(failed.iter().map(|(_, error)| printable(&error.to_string())));
     }
     let now = Now { time: clock::now().max(trust.built), trusted: true };
     let rules = Rules { trust: &trust, arch, now, floors: Floors::default() };
@@ -104,7 +112,7 @@ fn judge(mut found: Found, trust: Trust, arch: Arch, places: &Places) -> Report 
                     if release.key_ids().len() == 1 { "" } else { "s" }
                 ),
             ),
-            Err(refusal) => (None, Some(refusal.kind()), format!("refused: {refusal}; {}", refusal.advice())),
+            Err(refusal) => (None, Some(refusal.kind()), printable(&format!("{refusal}; {}", refusal.advice()))),
         };
         Judged { listed: listed(&found, candidate), version, refused, message }
     };
@@ -115,10 +123,16 @@ fn judge(mut found: Found, trust: Trust, arch: Arch, places: &Places) -> Report 
 }
 
 fn print(report: &Report) {
+    let best = report.candidates.first().and_then(|judged| judged.version);
     for Judged { listed, version, message, .. } in &report.candidates {
+        let Listed { source, found, .. } = listed;
         match version {
-            Some(version) => println!("version {version}  {} ({}): {message}", listed.source, listed.found),
-            None => println!("refused    {} ({}): {message}", listed.source, listed.found),
+            Some(version) if Some(*version) == best => {
+                println!("version {version}  {source} ({found}): {message}; this is what a machine boots");
+            }
+            Some(version) => println!("version {version}  {source} ({found}): {message}"),
+            // Digests and advice make it long; the places stay readable below each other.
+            None => println!("refused    {source} ({found})\n           {message}"),
         }
     }
     for failure in &report.failures {
@@ -129,5 +143,7 @@ fn print(report: &Report) {
     }
     if report.candidates.is_empty() {
         eprintln!("nothing was found");
+    } else if best.is_none() {
+        eprintln!("no release was accepted");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::hostile::{reply, serve_tree};
+use crate::hostile::{reply, serve, serve_tree};
 
 const DEMO: Request<'static> = Request { channel: "demo", arch: "x86_64", epoch: 1 };
 
@@ -57,6 +57,19 @@ fn trust_files_are_asked_for_until_there_is_no_next_one() {
     assert!(gathered.failures.is_empty(), "{:?}", gathered.failures);
     let later = gather(&[here], &Request { epoch: 4, ..DEMO }, soon());
     assert_eq!(later.rotations.len(), 1);
+}
+
+#[test]
+fn nothing_is_asked_for_that_cannot_be() {
+    let (address, requests) = serve(vec![reply("200 OK", "Content-Length: 2\r\n", b"{}"); 2]);
+    let here = Origin::parse(&format!("http://{address}")).unwrap();
+    let paths =
+        || -> Vec<_> { requests.try_iter().map(|request| request.split(' ').nth(1).unwrap().to_owned()).collect() };
+    let gathered = gather(std::slice::from_ref(&here), &Request { epoch: LAST_EPOCH, ..DEMO }, soon());
+    assert_eq!((gathered.candidates.len(), gathered.failures.len()), (1, 0));
+    assert_eq!(paths(), ["/demo/x86_64/manifest.dsse.json"]);
+    follow(&here, LAST_EPOCH - 1, soon(), &mut |_| ()).unwrap();
+    assert_eq!(paths(), ["/trust/9007199254740991.dsse.json"]);
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn a_dead_dht_costs_a_found_release_its_patience_and_no_more() {
     let locator = Locator { key: [7; 32], bootstrap: vec![silent.local_addr().unwrap().to_string()] };
     let places = [(Way::Given, origin(b"{}"))];
     let begun = Instant::now();
-    let found = look(&places, Some(&locator), Duration::from_secs(60));
+    let found = look(&places, Some(&locator), Duration::from_mins(1));
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!((found.gathered.candidates.len(), found.remarks.len()), (1, 1), "{found:?}");
     assert!(found.remarks[0].text.contains("not waited for any longer"), "{found:?}");
@@ -91,4 +91,15 @@ fn a_build_without_the_dht_says_so() {
     let locator = Locator { key: [7; 32], bootstrap: Vec::new() };
     let found = look(&[], Some(&locator), Duration::from_secs(20));
     assert_eq!(found.remarks[0].kind, "not-built");
+}
+
+#[test]
+fn whoever_is_heard_often_is_not_remarked_on_for_ever() {
+    let mut found = Found::default();
+    for number in 0..10_000 {
+        found.remark("dropped", format!("service {number} is not used"));
+    }
+    assert_eq!(found.remarks.len(), Limits::default().remarks);
+    assert_eq!(found.remarks[62].text, "service 62 is not used");
+    assert_eq!(found.remarks[63].text, "more is not used than is listed here");
 }
