@@ -4,7 +4,7 @@
 //! NUL are refused (404) by tower-http's `ServeDir`, so nothing outside the tree is named. Symbolic links *inside* the
 //! tree are followed: they are the owner's own doing. Nothing served is trusted by whoever fetches it.
 //!
-//! [`spawn`] is the same server for other commands, on a thread of its own.
+//! [`spawn`] is the same server for other commands.
 
 mod access;
 mod advertise;
@@ -13,8 +13,7 @@ mod files;
 mod listen;
 
 use std::{
-    io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -143,23 +142,15 @@ impl Server {
     }
 }
 
-/// Serves `tree` on threads of its own; `listen` with port 0 takes a free port. It listens when this returns.
+/// Serves `tree` at `address` on threads of its own; port 0 takes a free port. It listens when this returns.
 ///
 /// # Errors
 /// The tree is no directory, or the address cannot be had.
-pub fn spawn(tree: &Path, listen: SocketAddr, log: AccessLog) -> anyhow::Result<Server> {
+pub fn spawn(tree: &Path, address: SocketAddr, log: AccessLog) -> anyhow::Result<Server> {
     anyhow::ensure!(tree.is_dir(), "{} is not a directory; `phase publish` makes a tree", tree.display());
-    let listener = bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = listen::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     let site = Arc::new(Site { tree: tree.to_owned(), log: Log::new(log) });
     let workers = Workers::start(&listener, &site).context("cannot start the server's threads")?;
     Ok(Server { url: format!("http://{address}"), address, workers })
-}
-
-fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(listen)?;
-    listener.set_nonblocking(true)?;
-    // The standard library's is for 128, and 200 machines may be switched on at once.
-    rustix::net::listen(&listener, listen::BACKLOG)?;
-    Ok(listener)
 }

@@ -23,7 +23,7 @@ use tree::Tree;
 /// Machines that ask at once.
 const CLIENTS: usize = 200;
 /// Rounds that count.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 15;
 /// The least throughput of `phase serve`, of nginx's.
 const WANTED: f64 = 0.8;
 /// The most memory that `phase serve` may have had, in bytes.
@@ -56,6 +56,9 @@ fn main() -> Result<ExitCode, Error> {
         }
         reached &= verdict(&of_nginx, &of_phase);
     }
+    // Whatever else runs takes its share of one round and not of the next.
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    println!("\nload average of this host: {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
     reached &= servers::commands(&tree, &phase)?;
     reached &= phase.ends_well(MEMORY)?;
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -5,7 +5,7 @@
 //! ever read, and a connection that is not understood is closed.
 //!
 //! No peer holds a connection for ever: a head has [`PATIENCE`] to come, and the kernel ends a connection whose peer takes
-//! nothing for [`STALL`].
+//! nothing ([`super::listen::bind`]).
 
 use std::{
     fs::File,
@@ -21,7 +21,7 @@ use http::{
 };
 use rustix::{
     fs::sendfile,
-    net::{SendFlags, send, sockopt::set_tcp_user_timeout},
+    net::{SendFlags, send},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
@@ -38,8 +38,6 @@ use super::{
 
 /// Longest wait for a whole request head, from the connection's beginning or the last answer's end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest that a peer may take none of the bytes that wait for it, in milliseconds.
-const STALL: u32 = 60_000;
 /// Largest request head, in bytes.
 const HEAD_BYTES: usize = 16 << 10;
 /// Most header fields of a request.
@@ -52,9 +50,6 @@ const LINGER: (Duration, u64) = (Duration::from_secs(1), 1 << 20);
 /// Answers the requests of a connection until it ends, or until the server stops.
 pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, site: &Site, mut stopping: watch::Receiver<bool>) {
     let mut connection = Connection { stream, buffer: Vec::new() };
-    // Without the option a peer that went away is noticed by TCP's own count of tries.
-    let _ = set_tcp_user_timeout(&connection.stream, STALL);
-    let _ = connection.stream.set_nodelay(true);
     loop {
         let asked = tokio::select! {
             asked = timeout(PATIENCE, connection.request()) => asked,

@@ -11,26 +11,29 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    net::sockopt::{set_tcp_nodelay, set_tcp_user_timeout},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use tokio::{
     net::TcpStream,
-    runtime::{Builder, Runtime},
+    runtime::Builder,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
     time::{sleep, timeout},
 };
 
 use super::{Site, connection};
 
 /// Connections that may wait to be taken; the kernel's own limit (`net.core.somaxconn`) may be lower.
-pub(super) const BACKLOG: i32 = 1024;
-
+const BACKLOG: i32 = 1024;
+/// Longest that a peer may take none of the bytes that wait for it, in milliseconds.
+const STALL: u32 = 60_000;
 /// How long transfers that still run may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(3);
 /// Most threads: more do not make a network faster.
 const THREADS: usize = 8;
 /// Most connections at once.
-const CONNECTIONS: usize = 4096;
+const CONNECTIONS: u32 = 4096;
 /// File descriptors of a connection: its socket, and the file that is sent.
 const DESCRIPTORS: u64 = 2;
 /// File descriptors for everything else.
@@ -46,10 +49,24 @@ pub(super) fn more_files() {
 }
 
 /// How many connections there are file descriptors for.
-fn room() -> usize {
+fn room() -> u32 {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let room = usize::try_from(files.saturating_sub(RESERVED) / DESCRIPTORS).unwrap_or(CONNECTIONS);
+    let room = u32::try_from(files.saturating_sub(RESERVED) / DESCRIPTORS).unwrap_or(CONNECTIONS);
     room.clamp(1, CONNECTIONS)
+}
+
+/// Listens. What is set here, every connection inherits (tcp(7)).
+///
+/// # Errors
+/// The address cannot be had.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    // The standard library's is for 128, and 200 machines may be switched on at once.
+    rustix::net::listen(&listener, BACKLOG)?;
+    set_tcp_nodelay(&listener, true)?;
+    set_tcp_user_timeout(&listener, STALL)?;
+    Ok(listener)
 }
 
 /// The threads of a server; it stops when told to, or when this is dropped.
@@ -67,11 +84,17 @@ impl Workers {
     pub(super) fn start(listener: &TcpListener, site: &Arc<Site>) -> io::Result<Self> {
         let (stopping, stopped) = watch::channel(false);
         let mut workers = Self { stopping, threads: Vec::new() };
-        let room = Arc::new(Semaphore::new(room()));
+        let places = room();
+        let room = Arc::new(Semaphore::new(places as usize));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..cores.min(THREADS) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let worker = Worker::new(&runtime, listener, site, &room, &stopped)?;
+            let listener = {
+                let _inside = runtime.enter();
+                tokio::net::TcpListener::from_std(listener.try_clone()?)?
+            };
+            let (site, room, stopped) = (Arc::clone(site), Arc::clone(&room), stopped.clone());
+            let worker = Worker { listener, site, room, places, stopped };
             let run = move || runtime.block_on(worker.work());
             workers.threads.push(thread::Builder::new().name("phase-serve".to_owned()).spawn(run)?);
         }
@@ -102,35 +125,22 @@ impl Drop for Workers {
 struct Worker {
     listener: tokio::net::TcpListener,
     site: Arc<Site>,
+    /// A place for each connection, of all threads together; and how many there are.
     room: Arc<Semaphore>,
+    places: u32,
     stopped: watch::Receiver<bool>,
 }
 
 impl Worker {
-    fn new(
-        runtime: &Runtime,
-        listener: &TcpListener,
-        site: &Arc<Site>,
-        room: &Arc<Semaphore>,
-        stopped: &watch::Receiver<bool>,
-    ) -> io::Result<Self> {
-        let _inside = runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-        Ok(Self { listener, site: Arc::clone(site), room: Arc::clone(room), stopped: stopped.clone() })
-    }
-
     async fn work(mut self) {
-        let mut connections = JoinSet::new();
         let stopped = self.stopped.clone();
         loop {
             tokio::select! {
                 _ = self.stopped.wait_for(|stopped| *stopped) => break,
-                // A connection that panicked has said so, and is over like any other.
-                Some(_) = connections.join_next() => {}
                 taken = take(&self.listener, &self.room) => {
                     let Some((stream, peer, place)) = taken else { continue };
                     let (site, stopped) = (Arc::clone(&self.site), stopped.clone());
-                    connections.spawn(async move {
+                    tokio::spawn(async move {
                         connection::serve(stream, peer, &site, stopped).await;
                         drop(place);
                     });
@@ -138,8 +148,8 @@ impl Worker {
             }
         }
         drop(self.listener);
-        // Whoever is not done by then is cut.
-        let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+        // When all places are free, nobody is served any more. Whoever is not done by then is cut.
+        let _ = timeout(GRACE, self.room.acquire_many(self.places)).await;
     }
 }
 
