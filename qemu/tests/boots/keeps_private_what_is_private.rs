@@ -1,21 +1,51 @@
-//! Private mode: a release from a local medium. Not one frame leaves the machine, and not one byte of a disk or of the TPM
-//! changes; the same machine in internet mode does both.
+//! Private mode: a release from a local medium. Not one frame leaves the machine, and not one byte of a disk, of the TPM or of
+//! the firmware's variables changes; the same machine in internet mode sends and remembers, and a guest on it that writes a
+//! variable is seen to.
 
-use std::fs;
+use std::{cell::RefCell, fs};
 
 use qemu::{Event, Machine};
 
-use crate::support::{Boot, Lab, Medium, PhaseData, Release, Serve, Tpm, Tree, frames};
+use crate::support::{Boot, Lab, Medium, PhaseData, Release, Serve, Tpm, Tree, Uefi, frames, variable_writer};
 
 /// A release that says that it is healthy, if it is given a way to.
 fn release(version: u64) -> Tree {
     Release { version, acknowledges: true, handoff: "direct", ..Release::default() }.publish()
 }
 
+/// Where a person sits.
+#[derive(Clone, Copy)]
+enum Seat {
+    SerialLine,
+    Screen,
+}
+
+impl Seat {
+    /// Goes down to what is called private, and takes it. Every console shows what is marked on any.
+    fn chooses_private(self, boot: &mut Boot) {
+        let (down, enter) = match self {
+            Self::SerialLine => ("\x1b[B", "\r"),
+            Self::Screen => ("down", "ret"),
+        };
+        let press = |boot: &Boot, key: &str| match self {
+            Self::SerialLine => boot.types(key),
+            Self::Screen => boot.presses(&[key]),
+        };
+        boot.shows("Where may this machine look for a release?");
+        boot.shows("Without it: Internet in ");
+        for marked in ["Local", "Private"] {
+            press(boot, down);
+            boot.shows(&format!("Without it: {marked} in "));
+        }
+        press(boot, enter);
+        boot.shows("Chosen: Private.");
+    }
+}
+
 /// Boots release 7 from a server, so that it is seen what the machine does when it may; then release 8 from a medium.
 /// `remembers` reads the machine's memory.
 #[track_caller]
-fn internet_then_private(machine: impl Fn(&Lab) -> Machine, remembers: impl Fn() -> Vec<u8>) {
+fn internet_then_private(seat: Seat, machine: impl Fn(&Lab) -> Machine, remembers: impl Fn() -> Vec<u8>) {
     let lab = Lab::ready();
     let directory = tempfile::tempdir().unwrap();
     let capture = |name: &str| directory.path().join(name);
@@ -38,13 +68,7 @@ fn internet_then_private(machine: impl Fn(&Lab) -> Machine, remembers: impl Fn()
     let media = [medium.bytes(), other.bytes()];
 
     let mut boot = Boot::start(&plugged("private"));
-    boot.shows("Where may this machine look for a release?");
-    boot.shows("Without it: Internet in ");
-    for marked in ["Local", "Private"] {
-        boot.types("\x1b[B");
-        boot.shows(&format!("Without it: {marked} in "));
-    }
-    boot.types("\r");
+    seat.chooses_private(&mut boot);
     assert_eq!(boot.reaches("mode", Event::End).field("mode"), Some("private"));
     let receipt = boot.reaches_the_release("direct");
     assert_eq!((&receipt["mode"], &receipt["version"]), (&"private".into(), &8.into()));
@@ -59,15 +83,36 @@ fn internet_then_private(machine: impl Fn(&Lab) -> Machine, remembers: impl Fn()
 }
 
 #[test]
-fn and_touches_no_disk() {
+fn and_touches_no_disk_and_no_variable_of_the_firmware() {
     let data = PhaseData::ext4();
-    internet_then_private(|lab| lab.asking_machine(&data), || fs::read(data.path()).unwrap());
+    let firmware = RefCell::new(Uefi::new());
+    // One that was never switched on, for every boot: it writes of itself, each time the same.
+    let switched_on = |machine: Machine| {
+        firmware.replace(Uefi::new());
+        firmware.borrow().plug(machine)
+    };
+    let machine = |lab: &Lab| switched_on(lab.asking_machine(&data));
+    internet_then_private(Seat::Screen, machine, || fs::read(data.path()).unwrap());
+    let after = firmware.borrow().variables();
+
+    let directory = tempfile::tempdir().unwrap();
+    let initrd = directory.path().join("initrd");
+    variable_writer(&initrd);
+    let (one, other) = (Medium::ext4("PHASE", None), Medium::ext4("DATA", None));
+    let writer = switched_on(Lab::ready().guest_machine(&initrd).disk(&data.path()));
+    let writer = writer.disk(&one.path()).disk(&other.path());
+    let mut boot = Boot::start(&writer);
+    boot.shows("guest login:");
+    assert!(firmware.borrow().variables() == after, "a variable was written after the kernel's start");
+    boot.types("\r");
+    boot.powers_off();
+    assert!(firmware.borrow().variables() != after, "a variable that is written is not seen");
 }
 
 #[test]
 fn and_touches_no_tpm() {
     let tpm = Tpm::new();
-    let powered = std::cell::RefCell::new(None);
+    let powered = RefCell::new(None);
     let machine = |lab: &Lab| {
         // The one of the boot before ended with it.
         drop(powered.replace(None));
@@ -75,5 +120,5 @@ fn and_touches_no_tpm() {
         assert!(tpm.is_none());
         lab.asking_tpm_machine(powered.borrow().as_ref().unwrap())
     };
-    internet_then_private(machine, || tpm.memory());
+    internet_then_private(Seat::SerialLine, machine, || tpm.memory());
 }

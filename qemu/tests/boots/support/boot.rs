@@ -16,14 +16,15 @@ const REACHED: &str = "phase-test: release pid 1 reached";
 /// A machine that boots.
 pub(crate) struct Boot {
     running: Running,
-    _turn: File,
+    /// Until the machine has ended: a test that starts a second one must not wait for itself.
+    turn: Option<File>,
 }
 
 impl Boot {
     /// Starts `machine` when its turn comes.
     pub(crate) fn start(machine: &Machine) -> Self {
         let turn = Lab::ready().turn();
-        Self { running: machine.start().unwrap(), _turn: turn }
+        Self { running: machine.start().unwrap(), turn: Some(turn) }
     }
 
     /// Waits for `event` of `stage`.
@@ -49,6 +50,14 @@ impl Boot {
     /// Types `text`.
     pub(crate) fn types(&self, text: &str) {
         self.running.send(text).unwrap();
+    }
+
+    /// Presses these keys of the keyboard, one after the other, by QEMU's names for them.
+    pub(crate) fn presses(&self, keys: &[&str]) {
+        let mut qmp = self.qmp();
+        for key in keys {
+            qmp.send_key(&[key]).unwrap();
+        }
     }
 
     /// A control connection; QEMU makes its socket soon after its start.
@@ -131,6 +140,7 @@ impl Boot {
     fn ends(&mut self, last_words: &str) {
         self.shows(last_words);
         assert!(arrived(self.running.wait_exit(LONG)).success());
+        self.turn = None;
         assert!(!self.says("Kernel panic"), "{}", self.running.transcript().tail());
     }
 

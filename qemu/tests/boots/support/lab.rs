@@ -24,7 +24,7 @@ const MACHINES: usize = 2;
 
 /// What every kernel gets, the release's too: a panic ends QEMU, and a translated timer that a busy host makes late is
 /// not taken for a broken one.
-pub(super) const KERNEL_PARAMETERS: &str = "quiet panic=-1 no_timer_check";
+pub(crate) const KERNEL_PARAMETERS: &str = "quiet panic=-1 no_timer_check";
 
 /// The laboratory.
 pub(crate) struct Lab {
@@ -114,10 +114,21 @@ impl Lab {
         self.asking_machine_with(&self.part("media.cpio.zst")).append("phase.mode=private")
     }
 
+    /// A machine that runs something else than Phase Boot.
+    pub(crate) fn guest_machine(&self, initrd: &Path) -> Machine {
+        self.asking_machine_with(initrd)
+    }
+
     /// A machine without a memory and without a mode, whose kernel and initramfs have the drivers of real machines.
     pub(crate) fn general_machine(&self) -> Machine {
-        let machine = Machine::new(&kernel_in(&self.general_kernel_root), &self.part("general.cpio.zst"));
-        machine.memory_mib(512).append(KERNEL_PARAMETERS).append("phase.on_failure=poweroff")
+        let (kernel, initramfs) = self.general_kernel_and_initramfs();
+        let machine = Machine::new(&kernel, &initramfs).memory_mib(512);
+        machine.append(KERNEL_PARAMETERS).append("phase.on_failure=poweroff")
+    }
+
+    /// What [`Self::general_machine`] starts.
+    pub(crate) fn general_kernel_and_initramfs(&self) -> (PathBuf, PathBuf) {
+        (kernel_in(&self.general_kernel_root), self.part("general.cpio.zst"))
     }
 
     /// The same as [`Self::machine`], with an initramfs that is made at `initrd` with further options of
@@ -134,7 +145,7 @@ impl Lab {
         self.asking_machine_with(&self.part(initramfs)).append("phase.mode=internet")
     }
 
-    pub(super) fn asking_machine_with(&self, initramfs: &Path) -> Machine {
+    fn asking_machine_with(&self, initramfs: &Path) -> Machine {
         let machine = Machine::new(&self.kernel(), initramfs).memory_mib(512);
         machine.append(KERNEL_PARAMETERS).append("phase.on_failure=poweroff")
     }
@@ -142,6 +153,11 @@ impl Lab {
     /// A file of build/e2e.
     pub(crate) fn part(&self, name: &str) -> PathBuf {
         self.parts.join(name)
+    }
+
+    /// The folder of the kernel and its modules.
+    pub(crate) fn kernel_root(&self) -> &Path {
+        &self.kernel_root
     }
 
     /// The kernel, for boot and release.
@@ -225,7 +241,6 @@ impl Lab {
         }
         let options = ["--stage", "boot", "--modules", "media,keyboard,root", "--state", "none", "--trust"];
         self.image("general.cpio.zst", init, &[&options, &[text(&self.part("trust.json"))]]);
-        self.network_parts(init);
         self.image("release.cpio.zst", init, &[&["--stage", "root", "--modules", "root"]]);
         fs::write(stamp, inputs).unwrap();
     }
@@ -255,7 +270,7 @@ impl Lab {
         self.phase(&[&rotate[..], &keys].concat());
     }
 
-    pub(super) fn image(&self, name: &str, init: &Path, options: &[&[&str]]) {
+    fn image(&self, name: &str, init: &Path, options: &[&[&str]]) {
         let out = self.part(name);
         let root = if name.starts_with("general") { &self.general_kernel_root } else { &self.kernel_root };
         let kernel = ["--kernel-root", text(root)];
@@ -296,7 +311,7 @@ fn kernel_of(root: &Path) -> Option<PathBuf> {
 }
 
 /// Runs a command that has to succeed, and returns its standard output.
-pub(super) fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed ({}):\n{messages}", output.status);

@@ -6,23 +6,23 @@ mod hostile;
 mod lab;
 mod logged;
 mod medium;
-#[allow(dead_code, reason = "what only tests/network/ uses")]
-pub(crate) mod network;
 mod nginx;
 mod release;
 mod serve;
 mod store;
 mod trunk;
+mod uefi;
 
 pub(crate) use boot::Boot;
 pub(crate) use hostile::{Fault, Hostile};
-pub(crate) use lab::{Lab, text};
+pub(crate) use lab::{KERNEL_PARAMETERS, Lab, run, text};
 pub(crate) use medium::{Medium, frames};
 pub(crate) use nginx::Nginx;
 pub(crate) use release::{Release, Tree};
 pub(crate) use serve::Serve;
 pub(crate) use store::{PhaseData, Tpm};
 pub(crate) use trunk::Trunk;
+pub(crate) use uefi::{Uefi, variable_writer};
 
 /// The kernel parameter that leads a guest to `port` of the host's loopback, which it sees as 10.0.2.2.
 pub(crate) fn origin(port: u16) -> String {
