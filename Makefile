@@ -17,7 +17,7 @@ SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-network test-media size compare bench fuzz build lint deps test-deps tools dsse-peer clean
+.PHONY: help demo test test-network test-media test-scale size compare bench fuzz build lint deps test-deps tools dsse-peer clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,10 @@ test-network: test-deps build ## Boot over every row of docs/testing.md: mode, s
 
 test-media: test-deps build ## Boot from every bus, file system and boot loader (docs/modes.md), under a kernel of real machines (about ten minutes)
 	cargo test --profile host --package qemu --test boots -- --include-ignored --test-threads=2 media::
+
+test-scale: test-deps build ## 200 clients at once on `phase serve` and on nginx: no errors, and the throughput of one of the other's
+	cargo build --profile host --package discover --features cli
+	cargo bench --profile host --package phase --bench serve
 
 lint: tools ## Formatting, clippy, and cargo-deny (bans, licences, sources)
 	cargo fmt --all --check

@@ -142,7 +142,7 @@ impl Capture {
                 let last = end.load(Ordering::Acquire);
                 match socket.read(&mut buffer) {
                     Ok(length) => {
-                        kept.lock().unwrap_or_else(PoisonError::into_inner).extend(Frame::parse(&buffer[..length]))
+                        kept.lock().unwrap_or_else(PoisonError::into_inner).extend(Frame::parse(&buffer[..length]));
                     }
                     Err(_) if last => return,
                     Err(_) => {}

@@ -7,6 +7,7 @@
 // A test that cannot go on says so by panicking, and so does what it stands on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod parts;
 mod promises;
 mod row;
 mod scene;

@@ -7,12 +7,16 @@ use qemu::lan::{Capture, WORLD, capture};
 use crate::{
     promises,
     scene::{NEWEST, Scene},
-    support::{Boot, Lab},
+    support::Boot,
     table::{Place, Row},
 };
 
 /// How long a row may take from the machine's start to its end, in seconds: the slowest takes a fourth of it on a busy host.
 const BOUND: f32 = 240.0;
+
+/// What is said of an origin that is not there, and of one without a release.
+const DEAD: &str = "http://203.0.113.99:8000/e2e/x86_64/manifest.dsse.json: the server could not be reached";
+const EMPTY: &str = "http://203.0.113.10:8000/e2e/x86_64/manifest.dsse.json: the server answered status 404, wanted 200";
 
 /// What the table says of a row.
 pub(crate) struct Outcome {
@@ -26,7 +30,7 @@ pub(crate) fn run(row: Row) -> Outcome {
     let world = scene.lan.watch_the_world().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let cable = directory.path().join("cable");
-    let machine = Lab::ready().network_machine().append(&format!("phase.mode={}", row.place.mode()));
+    let machine = scene.parts.machine(row.place.is_in_the_dht()).append(&format!("phase.mode={}", row.place.mode()));
     let machine = machine.append(&scene.parameters).capture(&cable);
     let machine = match row.place {
         Place::HttpsIn1970 => machine.clock("1970-01-01T00:00:00"),
@@ -81,6 +85,10 @@ fn keeps_its_promises(place: Place, scene: &Scene, world: Capture, cable: &[capt
 }
 
 impl Place {
+    fn is_in_the_dht(self) -> bool {
+        matches!(self, Self::Dht | Self::DhtBesideADeadOrigin)
+    }
+
     fn has_a_release(self) -> bool {
         !matches!(self, Self::NoOriginAnswers | Self::Nothing | Self::OffLinkOrigin | Self::OffLinkService)
     }
@@ -98,8 +106,8 @@ impl Place {
     fn said(self) -> &'static [&'static str] {
         match self {
             Self::HttpsIn1970 | Self::HttpsIn2099 => &["the machine's clock is not believed"],
-            Self::DhtBesideADeadOrigin => &["http://203.0.113.99:8000: "],
-            Self::NoOriginAnswers => &["http://203.0.113.99:8000: ", "http://203.0.113.10:8000: "],
+            Self::DhtBesideADeadOrigin => &[DEAD, "(from the DHT, list 2)"],
+            Self::NoOriginAnswers => &[DEAD, EMPTY],
             Self::OffLinkOrigin => &["http://203.0.113.10:8000"],
             Self::OffLinkService => &["203.0.113.10"],
             _ => &[],

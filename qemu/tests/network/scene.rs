@@ -9,11 +9,8 @@ use std::{
 use qemu::lan::{Dhcp, Host, LEASES, Lan, NEIGHBOUR, NEIGHBOUR_6, WORLD};
 
 use crate::{
-    support::{
-        Fault, Hostile, Lab, Release, Tree,
-        network::{DHT_NODE, HTTPS_NAME},
-        text,
-    },
+    parts::{DHT_NODE, HTTPS_NAME, Parts},
+    support::{Fault, Hostile, Lab, Release, Tree, run, text},
     table::Place,
 };
 
@@ -29,6 +26,7 @@ const NODES: u8 = 6;
 /// A network with servers, as long as it is kept.
 pub(crate) struct Scene {
     pub(crate) lan: Lan,
+    pub(crate) parts: Parts,
     /// What the kernel command line says besides the mode.
     pub(crate) parameters: String,
     trees: Vec<Tree>,
@@ -40,13 +38,19 @@ impl Scene {
     /// Everybody whom `place` wants is there when this returns.
     pub(crate) fn set(place: Place) -> Self {
         let lan = Lan::new().unwrap();
-        let mut scene =
-            Self { lan, parameters: String::new(), trees: Vec::new(), hostile: Vec::new(), nodes: Vec::new() };
+        let mut scene = Self {
+            lan,
+            parts: Parts::make(),
+            parameters: String::new(),
+            trees: Vec::new(),
+            hostile: Vec::new(),
+            nodes: Vec::new(),
+        };
         let mut dhcp = Dhcp::v4();
         match place {
             Place::Http => scene.http_origin(),
             Place::Https | Place::HttpsIn1970 | Place::HttpsIn2099 => {
-                dhcp = dhcp.option(&format!("--address=/{HTTPS_NAME}/{WORLD}"));
+                dhcp = dhcp.option("--local=/test/").option(&format!("--host-record={HTTPS_NAME},{WORLD}"));
                 scene.https_origin();
             }
             Place::Dht => scene.dht(),
@@ -105,8 +109,8 @@ impl Scene {
     }
 
     fn https_origin(&mut self) {
-        let (lab, tree) = (Lab::ready(), published(NEWEST));
-        let (certificate, key) = (lab.part("https.pem"), lab.part("https.key"));
+        let tree = published(NEWEST);
+        let (certificate, key) = (self.parts.part("https.pem"), self.parts.part("https.key"));
         let block = format!(
             "server {{ listen {WORLD}:443 ssl; server_name {HTTPS_NAME}; root {}; ssl_certificate {}; ssl_certificate_key {}; }}",
             text(tree.path()),
@@ -130,9 +134,8 @@ impl Scene {
             std::iter::once(first).chain(others).collect()
         };
         self.nodes = self.lan.world.within(start).unwrap();
-        let lab = Lab::ready();
         let tree = self.trees.last().unwrap();
-        let mut announce = self.lan.world.command(lab.phase_program());
+        let mut announce = self.lan.world.command(Lab::ready().phase_program());
         announce.args([
             "announce",
             "--tree",
@@ -140,10 +143,10 @@ impl Scene {
             "--channel",
             "e2e",
             "--locator",
-            text(&lab.part("locator")),
+            text(&self.parts.locator()),
         ]);
         announce.args(["--url", &format!("http://{WORLD}:{PORT}"), "--bootstrap", &DHT_NODE.to_string()]);
-        Lab::run(&mut announce);
+        run(&mut announce);
     }
 
     /// An origin that the machine cannot reach, and a proxy on the link that can.
@@ -173,7 +176,7 @@ impl Scene {
         let tree = Release {
             version: NEWEST,
             handoff: "direct",
-            rootfs: Some(Lab::ready().part("larger.squashfs")),
+            rootfs: Some(self.parts.larger_root()),
             ..Release::default()
         }
         .publish();
