@@ -38,6 +38,8 @@ const HASTE: Duration = Duration::from_secs(2);
 const REQUEST: Duration = Duration::from_millis(500);
 /// How often one source may go on after it was cut in the middle.
 const RESUMES: u32 = 5;
+/// How often a neighbour may be cut, be away, or have too much to do.
+const REFUSALS: u32 = 20;
 
 /// Why somebody else is asked instead, though nothing went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +64,8 @@ pub enum End {
     HungUp,
     /// Its source answers no requests for a part.
     NoRanges,
+    /// Its source, a neighbour, is to be asked later.
+    Busy,
     /// In another way.
     Failed,
 }
@@ -104,8 +108,10 @@ struct Member {
     cuts: u32,
     /// What the last piece took.
     pace: Option<Duration>,
-    /// What it has, and since when it says so, if it has not all.
+    /// What it has, and since when it says so, if it has not all: then it is a neighbour.
     holds: Option<Vec<(PieceState, Instant)>>,
+    /// Whether it gets no work until it was asked anew what it has.
+    busy: bool,
 }
 
 /// A run.
@@ -145,12 +151,13 @@ impl Schedule {
     /// [`Self::has`] says so.
     pub fn join(&mut self, standing: Standing, all: bool) -> usize {
         let holds = (!all).then(Vec::new);
-        self.members.push(Member { standing, ranges: true, work: None, cuts: 0, pace: None, holds });
+        self.members.push(Member { standing, ranges: true, work: None, cuts: 0, pace: None, holds, busy: false });
         self.members.len() - 1
     }
 
     /// What a neighbour says that it has by now.
     pub fn has(&mut self, member: usize, states: &[PieceState], now: Instant) {
+        self.members[member].busy = false;
         let Some(holds) = &mut self.members[member].holds else { return };
         holds.resize(states.len(), (PieceState::Missing, now));
         for (known, state) in holds.iter_mut().zip(states) {
@@ -201,8 +208,9 @@ impl Schedule {
 
     /// Whether a source may go on after it was cut.
     pub fn may_resume(&mut self, member: usize) -> bool {
-        self.members[member].cuts += 1;
-        self.members[member].cuts <= RESUMES
+        let Member { cuts, holds, .. } = &mut self.members[member];
+        *cuts += 1;
+        *cuts <= if holds.is_some() { REFUSALS } else { RESUMES }
     }
 
     /// How many bytes of its run came so far.
@@ -234,6 +242,7 @@ impl Schedule {
             End::NoRanges if member.ranges => {
                 (member.ranges, member.standing) = (false, Standing::SetBack);
             }
+            End::Busy => member.busy = true,
             End::NoRanges | End::Failed => member.standing = Standing::Out,
         }
         let free: Vec<usize> = hand.map(|hand| hand.index).into_iter().chain(rest).collect();
@@ -325,7 +334,7 @@ impl Schedule {
 
     /// Those who could work.
     fn idle(&self) -> Vec<usize> {
-        let idle = |member: &Member| member.standing == Standing::Good && member.work.is_none();
+        let idle = |member: &Member| member.standing == Standing::Good && member.work.is_none() && !member.busy;
         self.members.iter().enumerate().filter(|(_, member)| idle(member)).map(|(number, _)| number).collect()
     }
 

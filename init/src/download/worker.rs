@@ -138,6 +138,9 @@ impl<'r> Worker<'_, '_, 'r> {
             _ if self.hangup.is_pulled() => End::HungUp,
             Ok(()) => End::Well,
             Err(TryError::Source(SourceError::Fetch(FetchError::Status { code: 200, .. }))) => End::NoRanges,
+            Err(TryError::Source(error)) if self.source.is_neighbour() && is_busy(error) && self.may_resume() => {
+                End::Busy
+            }
             Err(_) => End::Failed,
         };
         let mut table = self.shared.table();
@@ -148,7 +151,7 @@ impl<'r> Worker<'_, '_, 'r> {
         for index in table.schedule.ended(self.member, end) {
             self.shared.board.dropped(index);
         }
-        if let (Err(error), false) = (outcome, end == End::HungUp) {
+        if let (Err(error), End::Failed | End::NoRanges) = (outcome, end) {
             table.news.push((self.member, error));
         }
         self.shared.stir(table);
@@ -270,6 +273,11 @@ impl Sink for InWhole<'_, '_> {
     }
 }
 
+/// Whether a neighbour that says so may do better later: it is a machine that boots, and has others to give to.
+fn is_busy(error: &SourceError) -> bool {
+    error.may_resume() || matches!(error, SourceError::Fetch(FetchError::Status { code: 404 | 503, .. }))
+}
+
 /// Asks a neighbour what it has.
 pub(super) fn ask(shared: &Shared<'_, '_>, source: &Source, member: usize, hangup: &Hangup) {
     let answer = source.holds(&shared.hex, shared.list.digests().len(), hangup);
@@ -278,6 +286,7 @@ pub(super) fn ask(shared: &Shared<'_, '_>, source: &Source, member: usize, hangu
         Ok(Holds::Some(states)) => table.schedule.has(member, &states, Instant::now()),
         Ok(Holds::All) => {}
         Err(_) if hangup.is_pulled() => {}
+        Err(error) if is_busy(&error) && table.schedule.may_resume(member) => {}
         Err(error) => {
             table.schedule.left(member);
             table.news.push((member, error.into()));

@@ -260,6 +260,23 @@ fn a_neighbour_takes_over_what_it_has_of_a_run() {
     assert_eq!(runs(&mut schedule, now), [(0, 8..10)]);
 }
 
+#[test]
+fn a_neighbour_that_is_busy_is_asked_again_later_and_an_origin_not_at_once() {
+    let (mut schedule, now) = schedule(1, 1);
+    let neighbour = schedule.join(Standing::Good, false);
+    schedule.has(neighbour, &states("2"), now);
+    for _ in 0..20 {
+        assert!(schedule.may_resume(neighbour));
+        assert_eq!(runs(&mut schedule, now), [(neighbour, 0..1)]);
+        schedule.ended(neighbour, End::Busy);
+        assert_eq!(runs(&mut schedule, now), []);
+        schedule.has(neighbour, &states("2"), now);
+    }
+    assert!(!schedule.may_resume(neighbour));
+    schedule.left(neighbour);
+    assert_eq!(runs(&mut schedule, now), [(0, 0..1)]);
+}
+
 /// Lets source 0 come to the end of its run, whose first piece is in hand.
 fn receive_rest(schedule: &mut Schedule, now: Instant) {
     schedule.filled(0, now);
