@@ -58,6 +58,11 @@ pub(crate) struct Outcome {
 impl Outcome {
     pub(crate) const HEADING: &str = "server      time      MB/s  requests/s  server's CPU  clients' CPU";
 
+    /// How many requests went to `server`.
+    pub(crate) fn requests_to(&self, server: &dyn Server) -> u32 {
+        if self.server == server.name() { self.requests } else { 0 }
+    }
+
     /// Requests a second; each round has the same ones, so that their bytes do not matter.
     pub(crate) fn throughput(&self) -> f64 {
         f64::from(self.requests) / self.time.as_secs_f64()

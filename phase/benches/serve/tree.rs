@@ -20,6 +20,8 @@ pub(crate) struct Tree {
     pub(crate) envelope: Vec<u8>,
     /// The next trust file as it is in the tree; no client looks into it.
     pub(crate) trust: Vec<u8>,
+    /// The release's version.
+    pub(crate) version: u64,
     /// Name and size of every blob.
     pub(crate) blobs: Vec<(Sha256Digest, u64)>,
 }
@@ -60,6 +62,7 @@ impl Tree {
         Ok(Self {
             envelope: fs::read(tree.join("demo/x86_64/manifest.dsse.json"))?,
             trust: fs::read(tree.join("trust/2.dsse.json"))?,
+            version: manifest.version,
             blobs: manifest.blobs().map(|blob| (blob.sha256, blob.size)).collect(),
         })
     }
