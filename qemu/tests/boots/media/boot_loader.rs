@@ -71,13 +71,15 @@ fn boots_private(machine: &Machine, device: &str) {
 
 #[test]
 fn starts_private_mode_by_its_key() {
-    boots_private(&Image::new().as_a_disc(), "/dev/sr");
+    let image = Image::new();
+    boots_private(&image.as_a_disc(), "/dev/sr");
 }
 
 #[test]
 #[ignore = "one row of `make test-media`"]
 fn starts_private_mode_from_a_stick() {
-    boots_private(&Image::new().as_a_stick(), "/dev/sd");
+    let image = Image::new();
+    boots_private(&image.as_a_stick(), "/dev/sd");
 }
 
 #[test]
@@ -97,13 +99,15 @@ fn starts_private_mode_from_a_stick_under_uefi() {
 #[test]
 #[ignore = "one row of `make test-media`"]
 fn starts_local_mode_by_its_key() {
-    let mut boot = at_the_menu(&Image::new().as_a_disc(), "l");
+    let image = Image::new();
+    let mut boot = at_the_menu(&image.as_a_disc(), "l");
     assert_eq!(boot.reaches("mode", Event::End).field("mode"), Some("local"));
 }
 
 #[test]
 #[ignore = "one row of `make test-media`"]
 fn starts_internet_mode_if_nobody_is_there() {
-    let mut boot = Boot::start(&Image::new().as_a_disc());
+    let image = Image::new();
+    let mut boot = Boot::start(&image.as_a_disc());
     assert_eq!(boot.reaches("mode", Event::End).field("mode"), Some("internet"));
 }
