@@ -1,10 +1,12 @@
 //! One machine: what stage one runs from the network to the jump, with the same functions.
 
 use std::fmt::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use discover::mdns::{Advertisement, Offer};
 use discover::{Manner, Origin, Request, Search, Way};
 use init::console::{Console, Verbosity};
 use init::download::{self, Carrier, Pulse};
@@ -14,7 +16,7 @@ use init::pool::Pool;
 use init::share::{Neighbourhood, Release, neighbours};
 use verify::{Arch, Candidate, Floors, Now, Rules, Timestamp, Trust};
 
-use crate::release;
+use crate::{fake, release};
 
 /// What a machine is told by its environment.
 const JOB: &str = "PHASE_TEST_HOST";
@@ -30,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) share: bool,
     /// What its console shows, a file that exists.
     pub(crate) console: PathBuf,
+    /// It has nothing, says that it has everything, and gives the blobs of this tree with every byte changed.
+    pub(crate) lies_about: Option<PathBuf>,
 }
 
 impl Job {
@@ -40,7 +44,7 @@ impl Job {
 }
 
 #[derive(Debug)]
-struct Unheard;
+pub(crate) struct Unheard;
 
 impl Pulse for Unheard {
     fn beat(&self) {}
@@ -60,6 +64,9 @@ fn run(job: &Job) {
     std::os::unix::fs::symlink(&job.console, root.path().join("dev/ttyS0")).unwrap();
     let console = Console::attach(root.path(), "console=ttyS0", Verbosity::Normal);
     let connection = connect(root.path(), job, &console);
+    if let Some(tree) = &job.lies_about {
+        return lie(tree, &console);
+    }
     let manner = Manner::default();
     let origins: Vec<(Way, Origin)> = job.origins.iter().map(|url| (Way::Given, Origin::parse(url).unwrap())).collect();
     let found = discover::search(&Search {
@@ -96,6 +103,23 @@ fn run(job: &Job) {
     let given = neighbourhood.leave(&console, &Unheard);
     console.info(format_args!("jumps; gave {} bytes", given.bytes));
     assert_eq!(downloaded.kernel.size(), boot.kernel.artifact.size);
+}
+
+/// Offers itself to the link, and lies until the test ends it.
+fn lie(tree: &Path, console: &Console) {
+    let blobs = std::fs::read_dir(tree.join("blobs/sha256")).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        let bytes = std::fs::read(entry.path()).unwrap().iter().map(|byte| !byte).collect();
+        (entry.file_name().into_string().unwrap(), bytes)
+    });
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let listen = listener.local_addr().unwrap();
+    fake::serve(listener, blobs.collect(), Duration::ZERO);
+    let mut advertisement = Advertisement::begin().unwrap();
+    let (name, channel, arch) = ("liar", "demo", Arch::COMPILED.as_str());
+    advertisement.say(&Offer { name, host: name, listen, channel, arch, version: 7, shares: true }).unwrap();
+    console.info(format_args!("lies"));
+    std::thread::sleep(Duration::from_mins(5));
 }
 
 /// Waits for its cable, and has its address.

@@ -1,7 +1,7 @@
 //! A link with machines, and the origin behind a slow cable.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,7 +45,8 @@ pub(crate) fn inside(test: &str) -> bool {
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{test} failed in its namespaces:\n{said}");
     assert!(said.contains("1 passed"), "{test} did not run in its namespaces:\n{said}");
-    print!("{said}");
+    // What was measured, for those who want to read it.
+    said.lines().filter(|line| line.contains("times the release")).for_each(|line| println!("{line}"));
     false
 }
 
@@ -88,23 +89,43 @@ pub(crate) struct Place(Helper);
 impl Place {
     /// A process of its own in a new namespace, whose end of the cable is `eth0`.
     fn new(number: usize, bridge: &str, mut command: Command) -> Self {
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        let helper = Helper::start(&mut command);
-        let theirs = format!("/proc/{}/ns/net", helper.0.id());
-        let begin = Instant::now();
-        while fs::read_link(&theirs).is_ok_and(|theirs| theirs == own) {
-            assert!(begin.elapsed() < Duration::from_secs(5), "unshare makes no namespace");
-            thread::sleep(Duration::from_millis(5));
-        }
-        ip(&format!("link add to{number} type veth peer name eth0 netns {}", helper.0.id()));
+        let place = Self(Helper::start(&mut command));
+        place.is_apart();
+        ip(&format!("link add to{number} type veth peer name eth0 netns {}", place.0.0.id()));
         ip(&format!("link set to{number} master {bridge} up"));
-        Self(helper)
+        place
     }
 
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.0.0.id())).arg("--").arg(program);
         command
+    }
+
+    /// Waits until its process has a namespace of its own.
+    fn is_apart(&self) {
+        let own = fs::read_link("/proc/self/ns/net").unwrap();
+        let theirs = format!("/proc/{}/ns/net", self.0.0.id());
+        let begin = Instant::now();
+        while fs::read_link(&theirs).is_ok_and(|theirs| theirs == own) {
+            assert!(begin.elapsed() < Duration::from_secs(5), "unshare makes no namespace");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// A machine behind this one, at .2 of a network of its own.
+    pub(crate) fn behind(&self, network: &str) -> Self {
+        let mut sleep = Command::new("unshare");
+        sleep.args(["--net", "sleep", "600"]);
+        let far = Self(Helper::start(&mut sleep));
+        far.is_apart();
+        self.run(&format!("ip link add far0 type veth peer name eth0 netns {}", far.0.0.id()));
+        self.run(&format!("ip address add {network}.1/24 dev far0"));
+        self.run("ip link set far0 up");
+        far.run(&format!("ip address add {network}.2/24 dev eth0"));
+        far.run("ip link set eth0 up");
+        far.run(&format!("ip route add default via {network}.1"));
+        far
     }
 
     /// A program in this namespace.
@@ -160,7 +181,7 @@ impl Lan {
     }
 
     /// Where the origin's files are.
-    pub(crate) fn tree(&self) -> std::path::PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.files.path().join("tree")
     }
 
@@ -168,7 +189,7 @@ impl Lan {
     pub(crate) fn serve(&mut self) {
         let place = self.files.path().display().to_string();
         let text = format!(
-            "daemon off; user root; worker_processes 1; pid {place}/nginx.pid; error_log stderr; events {{ }} http {{ access_log {place}/log;
+            "daemon off; user root; worker_processes 1; pid {place}/nginx.pid; error_log {place}/errors; events {{ }} http {{ access_log {place}/log;
              client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f;
              uwsgi_temp_path {place}/u; scgi_temp_path {place}/s; server {{ listen 10.77.0.1:8000; root {place}/tree; }} }}"
         );
@@ -176,7 +197,7 @@ impl Lan {
         fs::write(&config, text).unwrap();
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
         let mut nginx = self.origin.command("nginx");
-        nginx.env("PATH", path).args(["-e", "stderr", "-c"]).arg(config);
+        nginx.env("PATH", path).args(["-e", "/dev/null", "-c"]).arg(config);
         self.server = Some(Helper::start(&mut nginx));
     }
 
@@ -195,12 +216,22 @@ impl Lan {
 
     /// Another machine; Local mode without origins.
     pub(crate) fn machine(&mut self, test: &str, origins: &[&str], share: bool) -> Machine {
+        self.start(test, origins, share, None)
+    }
+
+    /// A machine that has nothing, says on the link that it has everything, and gives wrong bytes.
+    pub(crate) fn liar(&mut self, test: &str) -> Machine {
+        let tree = self.tree();
+        self.start(test, &[], true, Some(tree))
+    }
+
+    fn start(&mut self, test: &str, origins: &[&str], share: bool, lies_about: Option<PathBuf>) -> Machine {
         self.machines += 1;
         let number = self.machines;
         let console = self.files.path().join(format!("console{number}"));
         fs::write(&console, "").unwrap();
         let origins = origins.iter().map(|&url| url.to_owned()).collect();
-        let job = Job { address: format!("10.77.0.{number}"), origins, share, console };
+        let job = Job { address: format!("10.77.0.{number}"), origins, share, console, lies_about };
         let (name, value) = job.variable();
         let mut command = Command::new("unshare");
         command.arg("--net").arg(std::env::current_exe().unwrap());
@@ -208,14 +239,15 @@ impl Lan {
         Machine { place: Place::new(number, "br0", command), job }
     }
 
-    /// A namespace on the link that does nothing by itself.
-    pub(crate) fn bystander(&mut self) -> Place {
+    /// A namespace on the link that does nothing by itself, and forwards what is not for it.
+    pub(crate) fn router(&mut self) -> Place {
         self.machines += 1;
         let mut sleep = Command::new("unshare");
         sleep.args(["--net", "sleep", "600"]);
         let place = Place::new(self.machines, "br0", sleep);
         place.run(&format!("ip address add 10.77.0.{}/24 dev eth0", self.machines));
         place.run("ip link set eth0 up");
+        place.run("sysctl -qw net.ipv4.ip_forward=1");
         place
     }
 }
@@ -252,6 +284,6 @@ pub(crate) fn publish(tree: &Path, mib: usize) -> u64 {
 }
 
 /// Bytes that differ from piece to piece; the last piece is short.
-fn content(seed: usize, pieces: usize) -> Vec<u8> {
+pub(crate) fn content(seed: usize, pieces: usize) -> Vec<u8> {
     (0..pieces * PIECE - 77).map(|n| (seed ^ n ^ (n >> 8) ^ (n >> 16)).to_le_bytes()[0]).collect()
 }

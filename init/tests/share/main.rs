@@ -5,6 +5,7 @@
 // Helpers of tests panic too; clippy.toml only knows the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod fake;
 mod few;
 mod host;
 mod lan;
