@@ -235,3 +235,15 @@ impl Opened {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_but_private_may_remember() {
+        assert_eq!(Access::of(Mode::Internet), Access::ReadWrite);
+        assert_eq!(Access::of(Mode::Local), Access::ReadWrite);
+        assert_eq!(Access::of(Mode::Private), Access::ReadOnly);
+    }
+}

@@ -138,3 +138,38 @@ fn the_tests_that_the_threat_model_names_are_there() {
         assert!(tried, "docs/threat-model.md says that this holds, and names no test: {row}");
     }
 }
+
+/// Every promise of a mode names a test that is there: a file, from the checkout or from the boots on, or in bold a row of
+/// the table of `make test-network`. "The same" is that of the row before it.
+#[test]
+fn every_promise_of_a_mode_names_its_test() {
+    let text = fs::read_to_string(checkout().join("docs/modes.md")).unwrap();
+    let table = fs::read_to_string(checkout().join("qemu/tests/network/table.rs")).unwrap();
+    let is_file = |path: &str| ["", "qemu/tests/boots"].iter().any(|from| checkout().join(from).join(path).is_file());
+    let mut promises = 0;
+    let mut inside = false;
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            inside = heading.ends_with(": promises, and the test of each");
+        }
+        if !inside || !line.starts_with("| ") || line.starts_with("| promise |") {
+            continue;
+        }
+        let (_, tests) = line.trim_end_matches(" |").rsplit_once(" | ").unwrap();
+        let files: Vec<&str> = tests.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs")).collect();
+        let rows: Vec<&str> = tests.split("**").skip(1).step_by(2).filter(|word| *word != "no").collect();
+        for file in &files {
+            assert!(is_file(file), "docs/modes.md names {file}, which is not there: {line}");
+        }
+        for row in &rows {
+            assert!(
+                table.contains(&format!("\"{row}\"")),
+                "docs/modes.md names the row {row:?}, which is not there: {line}"
+            );
+        }
+        let named = !files.is_empty() || !rows.is_empty() || tests.starts_with("the same");
+        assert!(named, "docs/modes.md promises this, and names no test: {line}");
+        promises += 1;
+    }
+    assert!(promises > 30, "only {promises} promises were found");
+}
