@@ -3,6 +3,9 @@
 //! TLS hides what is fetched and from where; it proves nothing about a release, whose signature does. While the machine's
 //! clock is not trusted the dates of certificates say nothing and are not looked at: names and chains always are.
 
+mod provider;
+mod signature;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -11,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, PeerIncompatible,
+    RootCertStore, SignatureScheme,
 };
 
 use crate::Limits;
@@ -109,7 +112,7 @@ impl Tls {
 
     /// Agrees on keys with the server at the other end of `stream`, which has to be `host`.
     pub(crate) fn greet(&self, stream: &TcpStream, host: &str, limit: Duration) -> io::Result<Secret> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider::provider());
         let webpki = WebPkiServerVerifier::builder_with_provider(self.roots(), provider.clone()).build();
         let verifier = Verifier { webpki: webpki.map_err(io::Error::other)?, clock: self.clock };
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -256,8 +259,18 @@ impl TlsFailed {
 
 impl fmt::Display for TlsFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Error::InvalidCertificate(reason) = &self.0 else {
-            return write!(f, "TLS failed: {}", self.0);
+        let reason = match &self.0 {
+            Error::InvalidCertificate(reason) => reason,
+            Error::AlertReceived(AlertDescription::ProtocolVersion)
+            | Error::PeerIncompatible(
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+            ) => {
+                return f.write_str(
+                    "it has no TLS 1.3, which is the only version that is spoken here; switch it on (nginx before 1.23.4: ssl_protocols TLSv1.2 TLSv1.3)",
+                );
+            }
+            other => return write!(f, "TLS failed: {other}"),
         };
         let days = |from: UnixTime, to: UnixTime| to.as_secs().saturating_sub(from.as_secs()) / 86400;
         match reason {

@@ -1,4 +1,5 @@
-//! https origins against a real nginx, with certificates as they go wrong: out of date, of another name, of nobody's root.
+//! https origins against a real nginx: every kind of certificate, cipher suite and key agreement that is spoken, and
+//! certificates as they go wrong: out of date, of another name, of nobody's root, of an authority that is none.
 //! Needs `nginx` and `openssl`; without them the tests fail and say so.
 
 // Helpers of tests panic too; clippy.toml only knows the test functions themselves.
@@ -14,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use discover::tls::{Clock, RootsError, Tls};
-use discover::{FetchError, Origin};
+use discover::{FetchError, Origin, Sink};
 
 /// A certificate authority in a directory, whose certificates begin and end when a test wants.
 struct Authority(PathBuf);
@@ -51,9 +52,26 @@ impl Authority {
     }
 
     fn request(&self, name: &str, host: Option<&str>) {
+        self.request_of_kind("ec -pkeyopt ec_paramgen_curve:P-256", name, host);
+    }
+
+    fn request_of_kind(&self, key: &str, name: &str, host: Option<&str>) {
         let extension = host.map(|host| format!(" -addext subjectAltName=DNS:{host}")).unwrap_or_default();
         self.openssl(&format!(
-            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr{extension}"
+            "req -new -newkey {key} -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr{extension}"
+        ));
+    }
+
+    /// A root with a key of this kind, which signs so, and a server's certificate with such a key below it.
+    fn kind(&self, (name, key, signing): (&str, &str, &str)) {
+        let root = format!("root-{name}");
+        self.request_of_kind(key, &root, None);
+        self.openssl(&format!(
+            "x509 -req -in {root}.csr -signkey {root}.key -days 3650 -extfile config -extensions authority -out {root}.pem"
+        ));
+        self.request_of_kind(key, name, Some("localhost"));
+        self.openssl(&format!(
+            "x509 -req -in {name}.csr -CA {root}.pem -CAkey {root}.key -set_serial 7 -days 3650 -copy_extensions copy -out {name}.pem{signing}"
         ));
     }
 
@@ -83,6 +101,25 @@ const NOW: [&str; 2] = ["200101000000Z", "491231000000Z"];
 const PAST: [&str; 2] = ["200101000000Z", "210101000000Z"];
 const FUTURE: [&str; 2] = ["450101000000Z", "460101000000Z"];
 
+/// The kinds of keys that servers have: a name, how openssl makes one, and what the signatures of certificates need besides.
+const KINDS: [(&str, &str, &str); 7] = [
+    ("p256", "ec -pkeyopt ec_paramgen_curve:P-256", " -sha256"),
+    ("p384", "ec -pkeyopt ec_paramgen_curve:P-384", " -sha384"),
+    ("p384-sha256", "ec -pkeyopt ec_paramgen_curve:P-384", " -sha256"),
+    ("rsa2048", "rsa:2048", " -sha256"),
+    ("rsa4096", "rsa:4096", " -sha512"),
+    ("rsa-pss", "rsa:3072", " -sha384 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest"),
+    ("ed25519", "ed25519", ""),
+];
+
+/// Servers that leave no choice: what nginx has to be told for each.
+const SUITES: [(&str, &str); 4] = [
+    ("aes128", "ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;"),
+    ("aes256", "ssl_conf_command Ciphersuites TLS_AES_256_GCM_SHA384;"),
+    ("chacha20", "ssl_conf_command Ciphersuites TLS_CHACHA20_POLY1305_SHA256;"),
+    ("secp256r1", "ssl_ecdh_curve prime256v1;"),
+];
+
 impl Site {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -103,11 +140,36 @@ impl Site {
             let chain = [authority.read(&format!("{leaf}.pem")), authority.read(&format!("{above}.pem"))].concat();
             fs::write(directory.path().join(format!("{leaf}.pem")), chain).unwrap();
         }
+        // A server's certificate is no authority's.
+        authority.issue("below-server", "valid", "server", localhost, NOW);
+        let chain = [authority.read("below-server.pem"), authority.read("valid.pem")].concat();
+        fs::write(directory.path().join("below-server.pem"), chain).unwrap();
+        // Somebody else's root of the same name.
+        authority.openssl("x509 -req -in past.csr -signkey past.key -days 3650 -subj /CN=root -out forged.pem");
+        fs::copy(directory.path().join("past.key"), directory.path().join("forged.key")).unwrap();
+        authority.issue("below-forged", "forged", "server", localhost, NOW);
+        KINDS.into_iter().for_each(|kind| authority.kind(kind));
         authority.request("self", localhost);
         authority.openssl("x509 -req -in self.csr -signkey self.key -days 3650 -copy_extensions copy -out self.pem");
-        let names =
-            ["valid", "expired", "early", "other", "expired-other", "below-past", "never", "self", "plain", "hop"];
-        let ports: Vec<_> = names.into_iter().zip(free_ports(names.len())).collect();
+        let names = [
+            "valid",
+            "expired",
+            "early",
+            "other",
+            "expired-other",
+            "below-past",
+            "never",
+            "self",
+            "below-server",
+            "below-forged",
+            "plain",
+            "hop",
+            "tls12",
+        ];
+        let kinds = KINDS.into_iter().map(|(name, ..)| name);
+        let names: Vec<_> = names.into_iter().chain(kinds).chain(SUITES.into_iter().map(|(name, _)| name)).collect();
+        let free = free_ports(names.len());
+        let ports: Vec<_> = names.into_iter().zip(free).collect();
         let nginx = start(directory.path(), &ports);
         Self { directory, authority, ports, nginx }
     }
@@ -155,6 +217,15 @@ fn start(directory: &Path, ports: &[(&str, u16)]) -> Child {
                 "listen 127.0.0.1:{at} ssl; ssl_certificate valid.pem; ssl_certificate_key valid.key; return 302 http://localhost:{}/tree/demo/x86_64/manifest.dsse.json;",
                 port("plain")
             ),
+            "tls12" => format!(
+                "listen 127.0.0.1:{at} ssl; ssl_protocols TLSv1.2; ssl_certificate valid.pem; ssl_certificate_key valid.key;"
+            ),
+            name if SUITES.iter().any(|(suite, _)| *suite == name) => {
+                let told = SUITES.iter().find(|(suite, _)| *suite == name).unwrap().1;
+                format!(
+                    "listen 127.0.0.1:{at} ssl; {told} ssl_certificate valid.pem; ssl_certificate_key valid.key; location /tree/ {{ root www; }}"
+                )
+            }
             _ => format!(
                 "listen 127.0.0.1:{at} ssl; ssl_certificate {name}.pem; ssl_certificate_key {name}.key; location /tree/ {{ root www; }}"
             ),
@@ -162,7 +233,7 @@ fn start(directory: &Path, ports: &[(&str, u16)]) -> Child {
         writeln!(servers, "server {{ {body} }}").unwrap();
     }
     let config = format!(
-        "daemon off; master_process off; error_log stderr crit; pid pid;\nevents {{}}\nhttp {{ access_log off; \
+        "daemon off; master_process off; error_log stderr crit; pid pid;\nevents {{}}\nhttp {{ access_log off; ssl_protocols TLSv1.2 TLSv1.3; \
          client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;\n{servers}}}\n"
     );
     fs::write(directory.join("nginx.conf"), config).unwrap();
@@ -294,6 +365,72 @@ fn a_redirect_goes_up_to_https_and_never_down() {
     let error = ask(&site.origin("hop", Clock::Trusted)).unwrap_err();
     assert_eq!(error.kind(), "redirect");
     assert!(error.to_string().contains("from https to http"), "{error}");
+}
+
+#[test]
+fn every_kind_of_certificate_proves_its_server_and_no_other() {
+    let site = site();
+    for (kind, ..) in KINDS {
+        let tls = Tls::pinned(&site.authority.read(&format!("root-{kind}.pem")), Clock::Trusted).unwrap();
+        let origin = site.origin(kind, Clock::Trusted).with_tls(tls);
+        assert_eq!(ask(&origin).unwrap_or_else(|error| panic!("{kind}: {error}")), b"an envelope");
+        // Below another root it is refused, so that somebody looked.
+        refusal(&site.origin(kind, Clock::Trusted));
+    }
+}
+
+/// Bytes that arrive.
+struct Kept(Vec<u8>, Box<[u8]>);
+
+impl Sink for Kept {
+    fn space(&mut self) -> &mut [u8] {
+        &mut self.1
+    }
+
+    fn filled(&mut self, n: usize) {
+        self.0.extend_from_slice(&self.1[..n]);
+    }
+
+    fn position(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+#[test]
+fn a_blob_comes_whole_through_every_suite_and_key_agreement() {
+    let site = site();
+    let hex = "ab".repeat(32);
+    // Many records, no two alike, and a last one of its own length.
+    let bytes: Vec<u8> = (0..700_001_u32).flat_map(u32::to_le_bytes).collect();
+    site.put(&format!("tree/blobs/sha256/{hex}"), &bytes);
+    for (suite, _) in SUITES {
+        let mut sink = Kept(Vec::new(), vec![0; 100_000].into());
+        let size = bytes.len() as u64;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let origin = site.origin(suite, Clock::Trusted);
+        origin
+            .blob(&hex, size, size, &mut sink, deadline, &mut |_| ())
+            .unwrap_or_else(|error| panic!("{suite}: {error}"));
+        assert!(sink.0 == bytes, "{suite}");
+    }
+}
+
+#[test]
+fn an_authority_has_to_be_one() {
+    let site = site();
+    for server in ["below-server", "below-forged"] {
+        for clock in [Clock::Trusted, Clock::NotTrusted] {
+            let message = refusal(&site.origin(server, clock));
+            assert!(message.contains("certificate"), "{server}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_server_without_tls_1_3_is_told_what_to_do() {
+    let site = site();
+    let message = refusal(&site.origin("tls12", Clock::Trusted));
+    assert!(message.contains("no TLS 1.3") && message.contains("ssl_protocols"), "{message}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Nginx {
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem";
         let arguments = format!("req -x509 {key} -subj /CN=server {server} -days 3650 -out {CERTIFICATE}");
         run(Command::new("openssl").args(arguments.split(' ')).current_dir(directory.path()));
-        let files = format!("ssl_certificate {CERTIFICATE}; ssl_certificate_key key.pem;");
+        let files = format!("ssl_certificate {CERTIFICATE}; ssl_certificate_key key.pem; ssl_protocols TLSv1.3;");
         Self::with(folder, directory, &files)
     }
 
