@@ -112,7 +112,7 @@ impl Scene {
         let tree = published(NEWEST);
         let (certificate, key) = (self.parts.part("https.pem"), self.parts.part("https.key"));
         let block = format!(
-            "server {{ listen {WORLD}:443 ssl; server_name {HTTPS_NAME}; root {}; ssl_certificate {}; ssl_certificate_key {}; }}",
+            "server {{ listen {WORLD}:443 ssl; server_name {HTTPS_NAME}; root {}; ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.3; }}",
             text(tree.path()),
             text(&certificate),
             text(&key)
