@@ -64,7 +64,9 @@ fn at_the_menu(machine: &Machine, key: &str) -> Boot {
 /// What the menu calls private is private, and the image that the machine was started from has a release.
 #[track_caller]
 fn boots_private(machine: &Machine, device: &str) {
-    let receipt = at_the_menu(machine, "p").reaches_the_release("direct");
+    let mut boot = at_the_menu(machine, "p");
+    let receipt = boot.reaches_the_release("direct");
+    assert!(!boot.says("Press any key"), "the boot loader complains, and waits for somebody");
     assert_eq!(receipt["mode"], "private");
     assert!(receipt["source"].as_str().unwrap().starts_with(device), "{receipt}");
 }
