@@ -7,65 +7,25 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use discover::Origin;
+use namespaces::{Helper, inside, ip, run};
 
-/// Set in a test that runs in its own namespaces.
-const INSIDE: &str = "PHASE_TEST_INSIDE";
+#[path = "support/namespaces.rs"]
+mod namespaces;
+
 /// What `init` writes (init/src/network/resolver.rs).
 const OPTIONS: &str = "options timeout:6 attempts:6\n";
 
-/// Runs this test again in namespaces of its own, whose end is the end of all that it started; `true` inside of them.
-fn inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let output = Command::new("unshare")
-        .args([
-            "--user",
-            "--map-root-user",
-            "--net",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "--",
-        ])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare (package util-linux) has to be installed");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{test} failed in its namespaces:\n{said}");
-    false
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).status().unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(status.success(), "{program} {arguments:?}: {status}");
-}
-
-/// A program that ends with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A machine with these name servers, of which 127.0.0.1 is a dnsmasq that knows `origin.test`, with a web server.
-fn machine(name_servers: &[&str]) -> Server {
-    run("ip", &["link", "set", "lo", "up"]);
+fn machine(name_servers: &[&str]) -> Helper {
+    ip("link set lo up");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, format!("nameserver {}\n{OPTIONS}", name_servers.join("\nnameserver "))).unwrap();
-    run("mount", &["--bind", file.path().to_str().unwrap(), "/etc/resolv.conf"]);
+    run(Command::new("mount").arg("--bind").arg(file.path()).arg("/etc/resolv.conf"));
     let options = [
         "--no-daemon",
         "--conf-file=/dev/null",
@@ -76,7 +36,7 @@ fn machine(name_servers: &[&str]) -> Server {
     ];
     let answers = ["--bind-interfaces", "--local=/test/", "--host-record=origin.test,127.0.0.1"];
     let mut command = Command::new("dnsmasq");
-    let server = Server(command.args(options).args(answers).spawn().expect("dnsmasq has to be installed"));
+    let server = Helper::start(command.args(options).args(answers));
     let begin = Instant::now();
     // Its port is taken once it is ready.
     while UdpSocket::bind("127.0.0.1:53").is_ok() {

@@ -11,7 +11,7 @@ pub(super) const UP: u32 = 1;
 const LOOPBACK: u32 = 1 << 3;
 const NO_ARP: u32 = 1 << 7;
 const LOWER_UP: u32 = 1 << 16;
-/// What routers said, of net/if_inet6.h: addresses, and other things, are to be had by `DHCPv6` (RFC 4861, section 4.2).
+/// What routers said, of `net/if_inet6.h`: addresses, and other things, are to be had by `DHCPv6` (RFC 4861, section 4.2).
 const MANAGED: u32 = 0x40;
 const OTHER: u32 = 0x80;
 /// Of the same place: IPv6 is on.
@@ -34,7 +34,7 @@ pub(super) struct Link {
     pub(super) mtu: u32,
     /// The number of the bond or bridge that it belongs to, or 0.
     pub(super) master: u32,
-    /// What IPv6 knows of it (`IF_…` of net/if_inet6.h), or 0.
+    /// What IPv6 knows of it (`IF_…` of `net/if_inet6.h`), or 0.
     pub(super) ipv6: u32,
 }
 

@@ -261,13 +261,10 @@ impl<'a> Search<'a> {
     /// waits for a link without IPv6.
     fn waits_for_places(&self, connection: &Connection, until: Duration) -> bool {
         let wanted = self.settings.on_link && connection.boot_urls.is_empty() && self.fixed_plan().is_none();
-        let link = self.links.iter().find(|link| link.name == connection.interface);
-        wanted
-            && self.now() < until
-            && link.is_some_and(|link| match self.servers6.has_asked(link.index) {
-                true => self.servers6.asking_since(link.index).is_some(),
-                false => link.has_ipv6(),
-            })
+        let Some(link) = self.links.iter().find(|link| link.name == connection.interface) else { return false };
+        let asking = self.servers6.asking_since(link.index).is_some();
+        let will_ask = link.has_ipv6() && !self.servers6.has_asked(link.index);
+        wanted && self.now() < until && (asking || will_ask)
     }
 
     /// The connection with what a `DHCPv6` server named.

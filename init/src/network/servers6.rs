@@ -150,9 +150,7 @@ impl Asked {
                 Step::Done(answer) => return Some(Ok(answer)),
                 Step::GiveUp(reason) => return Some(Err(reason.to_string())),
             }
-            if received.is_none() {
-                return None;
-            }
+            received?;
         }
         None
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,68 +12,10 @@ use init::console::{Console, Verbosity};
 use init::network::{self, Connection, DownReason, Network, Settings};
 use init::parameters::Parameters;
 
-/// Set in a test that runs in its own namespaces.
-const INSIDE: &str = "PHASE_TEST_INSIDE";
+pub(crate) use super::namespaces::{Helper, inside, ip, run};
+
 /// What the web server has at the place of an envelope.
 pub(crate) const ENVELOPE: &[u8] = b"{\"an\": \"envelope\"}\n";
-
-/// Runs this test again in new user, network and mount namespaces; `true` inside of them.
-pub(crate) fn inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let output = Command::new("unshare")
-        // Whatever a test starts ends with it: the first process of a process namespace takes the others along.
-        .args([
-            "--user",
-            "--map-root-user",
-            "--net",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "--",
-        ])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare (package util-linux) has to be installed");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{test} failed in its namespaces:\n{said}");
-    assert!(said.contains("1 passed"), "{test} did not run in its namespaces:\n{said}");
-    false
-}
-
-/// A process of the test's own that ends with it.
-pub(crate) struct Helper(Child);
-
-impl Helper {
-    fn start(command: &mut Command) -> Self {
-        let program = command.get_program().display().to_string();
-        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{program} does not start: {error}")))
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-pub(crate) fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// `ip` in the namespace of the test.
-pub(crate) fn ip(arguments: &str) -> String {
-    run(Command::new("ip").args(arguments.split(' ')))
-}
 
 /// The other end of the cable: a namespace of its own, held by a process.
 pub(crate) struct Server {

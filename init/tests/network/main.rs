@@ -14,6 +14,8 @@ mod ipv6;
 mod lan;
 mod layers;
 mod local;
+#[path = "../../../discover/tests/support/namespaces.rs"]
+mod namespaces;
 mod servers;
 
 /// docs/network.md names a test for each promise; each has to be there.

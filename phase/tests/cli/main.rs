@@ -13,6 +13,8 @@ mod interop;
 mod keys;
 mod keys_document;
 mod link;
+#[path = "../../../discover/tests/support/namespaces.rs"]
+mod namespaces;
 mod publish;
 mod serve;
 mod signer;
