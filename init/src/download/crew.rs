@@ -44,7 +44,8 @@ pub(super) fn fetch<'r>(pieces: Vec<Piece<'r>>, list: &PieceList, board: &Board,
     let table = Table { schedule, pieces, checked: Vec::new(), news: Vec::new(), stirred: false };
     let hex = list.sha256().to_string();
     let shared = Shared { list, hex, board, table: Mutex::new(table), changed: Condvar::new() };
-    let tries = std::thread::scope(|scope| {
+    let mut crew = Crew { shared: &shared, carrier, members: Vec::new(), quit: Hangup::default(), tries: Vec::new() };
+    std::thread::scope(|scope| {
         let (full, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -54,11 +55,11 @@ pub(super) fn fetch<'r>(pieces: Vec<Piece<'r>>, list: &PieceList, board: &Board,
             _ = Builder::new().name("sha256".to_owned()).spawn_scoped(scope, move || shared.hash(&queue));
         }
         drop(queue);
-        let mut crew =
-            Crew { shared: &shared, carrier, members: Vec::new(), quit: Hangup::default(), tries: Vec::new() };
         crew.lead(scope, &full);
-        crew.tries
     });
+    // That somebody sent too much is known only now.
+    crew.tell();
+    let tries = crew.tries;
     (shared.table.into_inner().unwrap_or_else(PoisonError::into_inner).checked, tries)
 }
 

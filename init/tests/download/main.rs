@@ -60,7 +60,7 @@ fn nothing_is_given_out_if_all_lie_about_the_same_piece() {
     let refused = server.download(&artifact, &["one", "two"]).unwrap_err();
     let bytes = format!("root: the SHA-256 of bytes {} to {} is ", 5 * PIECE, 6 * PIECE - 1);
     assert_eq!(refused.matches(&bytes).count(), 2, "{refused}");
-    assert!(refused.starts_with("root came from no source: http://127.0.0.1:"), "{refused}");
+    assert!(refused.starts_with("root came from no source: http://127."), "{refused}");
 }
 
 #[test]

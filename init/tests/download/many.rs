@@ -62,7 +62,7 @@ fn who_stalls_loses_its_work_and_begins_the_next_artifact_last() {
     let said = machine.said_of(&stalls.base());
     assert!(said.len() == 1 && said[0].contains("nothing came for 3 s"), "{said:?}");
     // It gave one piece: no more than what it had in hand is asked for again.
-    let again: usize = good.asked().iter().map(|part| part.len()).sum();
+    let again: usize = good.asked().iter().map(ExactSizeIterator::len).sum();
     assert!(again <= content.len(), "{again}");
 
     right(machine.download(&artifact, &sources), &content);
@@ -112,7 +112,7 @@ fn after_a_cut_only_what_is_missing_is_asked_for() {
     let mut given = other.asked();
     given.sort_by_key(|part| part.start);
     assert_eq!(given.first().map(|part| part.start), Some(3 * PIECE), "{given:?}");
-    let asked: usize = given.iter().map(|part| part.len()).sum();
+    let asked: usize = given.iter().map(ExactSizeIterator::len).sum();
     assert!(asked <= content.len() - 3 * PIECE, "{given:?}");
     assert_eq!(machine.said_of(&gone.base()).len(), 1);
 }
@@ -195,5 +195,6 @@ fn an_artifact_without_pieces_goes_on_at_its_source_and_begins_anew_at_the_next(
 
     let stalls = Trickster::start(&content, &[Trick::Stall(cut)]);
     right(machine.download(&artifact, &pool(&[stalls.base(), idle.base()])), &content);
-    assert_eq!((stalls.asked().len(), idle.asked()), (1, vec![0..content.len()]));
+    let whole = 0..content.len();
+    assert!(stalls.asked().len() == 1 && idle.asked().as_slice() == std::slice::from_ref(&whole));
 }

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,17 +70,25 @@ pub(crate) fn pool(bases: &[String]) -> Pool {
     bases.iter().map(|base| Source::from(Origin::parse(base).unwrap())).collect()
 }
 
+/// Where every nginx listens, at its own address.
+const PORT: u16 = 18_080;
+
+/// How many were started, and one.
+static STARTED: AtomicU8 = AtomicU8::new(1);
+
 /// An nginx whose folders are trees of as many origins.
 pub(crate) struct Nginx {
     program: Child,
-    port: u16,
+    address: Ipv4Addr,
     folder: TempDir,
 }
 
 impl Nginx {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        // An address of its own: nobody else can take the port while nginx starts.
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        let address = Ipv4Addr::new(127, high | 1, low, STARTED.fetch_add(1, Ordering::Relaxed));
         let place = folder.path().display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
@@ -90,16 +99,16 @@ impl Nginx {
             "{user} daemon off; master_process off; pid {place}/pid; error_log {place}/error.log; events {{}}
              http {{ {temporary} log_format part '$uri $status $http_range_or_none'; log_format sent '$uri $body_bytes_sent'; map $http_range $http_range_or_none {{ '' -; default $http_range; }}
              access_log {place}/access.log part; access_log {place}/sent.log sent; sendfile_max_chunk 64k;
-             server {{ listen 127.0.0.1:{port}; root {place}; location /slow/ {{ limit_rate 40k; }} location /steady/ {{ limit_rate 4m; }} }} }}"
+             server {{ listen {address}:{PORT}; root {place}; location /slow/ {{ limit_rate 40k; }} location /steady/ {{ limit_rate 4m; }} }} }}"
         );
         let file = folder.path().join("nginx.conf");
         fs::write(&file, configuration).unwrap();
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
         let mut nginx = Command::new("nginx");
         nginx.env("PATH", path).args(["-e", "stderr", "-c"]).arg(&file).stdin(Stdio::null());
-        let mut server = Self { program: nginx.spawn().expect("nginx (package nginx-light)"), port, folder };
+        let mut server = Self { program: nginx.spawn().expect("nginx (package nginx-light)"), address, folder };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while TcpStream::connect((address, PORT)).is_err() {
             assert_eq!(server.program.try_wait().unwrap(), None, "nginx ended");
             assert!(Instant::now() < deadline, "nginx does not listen");
             thread::sleep(Duration::from_millis(20));
@@ -121,7 +130,7 @@ impl Nginx {
 
     /// The address of a tree.
     pub(crate) fn base(&self, tree: &str) -> String {
-        format!("http://127.0.0.1:{}/{tree}", self.port)
+        format!("http://{}:{PORT}/{tree}", self.address)
     }
 
     /// What PID 1 gets from these trees, or why nothing.
@@ -245,6 +254,6 @@ fn answer(mut stream: TcpStream, blob: &[u8], trick: Trick, asked: &Mutex<Vec<Ra
     };
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..most]));
     if matches!(trick, Trick::Stall(_)) {
-        thread::sleep(Duration::from_secs(60));
+        thread::sleep(Duration::from_mins(1));
     }
 }
