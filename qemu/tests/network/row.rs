@@ -16,7 +16,11 @@ const BOUND: f32 = 240.0;
 
 /// What is said of an origin that is not there, and of one without a release.
 const DEAD: &str = "http://203.0.113.99:8000/e2e/x86_64/manifest.dsse.json: the server could not be reached";
-const EMPTY: &str = "http://203.0.113.10:8000/e2e/x86_64/manifest.dsse.json: the server answered status 404, wanted 200";
+const EMPTY: &str =
+    "http://203.0.113.10:8000/e2e/x86_64/manifest.dsse.json: the server answered status 404, wanted 200";
+
+/// What is said where nobody on the link has a release.
+const NOBODY: &str = "nobody on this link offers channel e2e for x86_64; `phase serve --advertise` does";
 
 /// What the table says of a row.
 pub(crate) struct Outcome {
@@ -108,8 +112,9 @@ impl Place {
             Self::HttpsIn1970 | Self::HttpsIn2099 => &["the machine's clock is not believed"],
             Self::DhtBesideADeadOrigin => &[DEAD, "(from the DHT, list 2)"],
             Self::NoOriginAnswers => &[DEAD, EMPTY],
-            Self::OffLinkOrigin => &["http://203.0.113.10:8000"],
-            Self::OffLinkService => &["203.0.113.10"],
+            Self::Nothing => &[NOBODY],
+            Self::OffLinkOrigin => &["203.0.113.10 is not on this link, and local mode sends nothing past it", NOBODY],
+            Self::OffLinkService => &["'far'", "203.0.113.10", NOBODY],
             _ => &[],
         }
     }
