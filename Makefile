@@ -40,6 +40,7 @@ demo: build ## Boot a signed Debian release end to end in QEMU, and hand over it
 	$(PHASE) demo --init $(INIT) $(KERNEL_OPTION) $(if $(BATCH),--batch)
 
 test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
+	$(PHASE) size --init $(INIT)
 	cargo test --profile host --workspace --exclude qemu --features verify/cli
 	$(PHASE) lab kernel
 	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test --profile host --package initramfs --lib -- --ignored
@@ -52,9 +53,10 @@ test-network: test-deps build ## Boot over every row of docs/testing.md: mode, s
 test-media: test-deps build ## Boot from every bus, file system and boot loader (docs/modes.md), under a kernel of real machines (about ten minutes)
 	cargo test --profile host --package qemu --test boots -- --include-ignored --test-threads=2 media::
 
-test-scale: test-deps build ## 200 clients at once on `phase serve` and on nginx: no errors, and the throughput of one of the other's
+test-scale: test-deps build ## 200 clients at once on `phase serve` and on nginx; 20 machines that share a release, and 20 that do not
 	cargo build --profile host --package discover --features cli
 	cargo bench --profile host --package phase --bench serve
+	cargo test --profile host --package init --test share -- --include-ignored --nocapture --test-threads=1 many::
 
 lint: tools ## Formatting, clippy, and cargo-deny (bans, licences, sources)
 	cargo fmt --all --check
@@ -65,11 +67,12 @@ fuzz: tools ## Run every fuzz target for SECONDS each (60)
 	cd fuzz && for target in $$(PATH=$(abspath $(TOOLS)/bin):$$PATH cargo fuzz list); do \
 	  PATH=$(abspath $(TOOLS)/bin):$$PATH cargo fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; done
 
-size: test-deps build ## Print the size of the boot initramfs without modules, and fail over 1200 KiB
+size: test-deps build ## Print the size of the boot initramfs without modules and what each feature costs, and fail over 1200 KiB
 	@for feature in tls dht mdns; do \
-	  cargo build --release --package init --target $(TARGET) --features $$feature --target-dir target/features && \
-	  cp target/features/$(TARGET)/release/init build/init-$$feature || exit 1; done
-	$(PHASE) size --init $(INIT) --feature tls=build/init-tls --feature dht=build/init-dht --feature mdns=build/init-mdns
+	  others=$$(echo dht,mdns,tls, | sed "s/$$feature,//") && \
+	  cargo build --release --package init --target $(TARGET) --no-default-features --features $$others --target-dir target/features && \
+	  cp target/features/$(TARGET)/release/init build/init-without-$$feature || exit 1; done
+	$(PHASE) size --init $(INIT) --without tls=build/init-without-tls --without dht=build/init-without-dht --without mdns=build/init-without-mdns
 
 compare: test-deps build ## Run the hand-made baseline beside Phase Boot and print the ratios
 	$(PHASE) compare --init $(INIT) $(KERNEL_OPTION)
