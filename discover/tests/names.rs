@@ -54,6 +54,45 @@ fn machine(name_servers: &[&str]) -> Helper {
     server
 }
 
+/// A name server that knows the IPv4 address of everything, and answers the question for an IPv6 address by a code of RFC 1035:
+/// the digit at the end of the first part of the name, such as `code5`.
+fn refuses_ipv6(address: &str) {
+    let socket = UdpSocket::bind((address, 53)).unwrap();
+    thread::spawn(move || {
+        let mut packet = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            // A header, the name up to a zero, type and class.
+            let name = 12 + packet[12..length].iter().position(|&byte| byte == 0).unwrap();
+            let mut answer = packet[..name + 5].to_vec();
+            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
+            if answer[name + 1..name + 3] == [0, 1] {
+                answer[7] = 1;
+                answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+            } else {
+                answer[3] |= answer[17] - b'0';
+            }
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+}
+
+/// Name servers of small routers do that.
+#[test]
+fn a_name_server_that_refuses_questions_for_ipv6_is_enough() {
+    if !inside("a_name_server_that_refuses_questions_for_ipv6_is_enough") {
+        return;
+    }
+    let _server = machine(&["127.0.0.9"]);
+    refuses_ipv6("127.0.0.9");
+    // NOERROR without an address, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED.
+    for code in [0, 2, 3, 4, 5] {
+        let begin = Instant::now();
+        let fetched = fetch(&format!("code{code}.test"));
+        assert_eq!(fetched.unwrap_or_else(|error| panic!("code {code}: {error:?}")), b"{}");
+        assert!(begin.elapsed() < Duration::from_secs(2), "code {code}: {:?}", begin.elapsed());
+    }
+}
+
 fn fetch(host: &str) -> Result<Vec<u8>, discover::FetchError> {
     let origin = Origin::parse(&format!("http://{host}:8000")).unwrap();
     origin.envelope("demo", "x86_64", Instant::now() + Duration::from_secs(20))
