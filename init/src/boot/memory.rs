@@ -193,6 +193,26 @@ mod tests {
     }
 
     #[test]
+    fn what_time_it_is_is_known_before_anybody_is_asked() {
+        let trust = Trust::parse(TRUST.as_bytes()).unwrap();
+        let now = |state, clock: &str| {
+            let followed = rotation::follow(trust.clone(), []);
+            let clock = clock.parse::<verify::Timestamp>().unwrap().unix();
+            let now = Memory { store: None, state, broken: None, followed }.now(Some(clock));
+            (now.time.to_string(), now.trusted)
+        };
+        let later = State { issued: "2027-06-01T00:00:00Z".parse().unwrap(), ..remembered() };
+        let (built, issued) = ("2026-11-20T12:00:00Z".to_owned(), "2027-06-01T00:00:00Z".to_owned());
+        let (early, winter) = ("1970-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
+        assert_eq!(now(Ok(None), early), (built.clone(), false));
+        assert_eq!(now(Ok(None), winter), (winter.to_owned(), true));
+        assert_eq!(now(Ok(Some(later.clone())), winter), (issued, false), "what was acknowledged has passed");
+        assert_eq!(now(Err(unreadable("state.json")), winter), (winter.to_owned(), true));
+        let other = State { channel: "other".parse().unwrap(), ..later };
+        assert_eq!(now(Ok(Some(other)), early), (built, false));
+    }
+
+    #[test]
     fn floors_hold_when_a_kept_trust_file_cannot_be_read() {
         let trust = Trust::parse(TRUST.as_bytes()).unwrap();
         let (floors, remarks) = weigh(Ok(Some(remembered())), Some(unreadable("trust/2.dsse.json")), &trust).unwrap();
