@@ -24,7 +24,7 @@ use crate::host::{self, Unheard};
 use crate::lan::{Lan, ORIGIN, PIECE, content, inside, publish, run};
 use crate::{fake, release};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_machine_gets_everything_from_its_neighbour_while_the_origin_is_cut_off() {
