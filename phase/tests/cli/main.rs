@@ -6,6 +6,7 @@
 mod announce;
 mod common;
 mod connections;
+mod discover;
 mod document;
 mod holders;
 mod image;
