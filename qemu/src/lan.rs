@@ -177,3 +177,32 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), Error> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_network_is_made_among_interfaces_that_are_somebody_elses() {
+        let error = Lan::new().unwrap_err().to_string();
+        assert!(error.contains("this one has the interfaces ") && error.contains("lo"), "{error}");
+    }
+
+    #[test]
+    fn a_host_ends_with_the_program_even_if_that_is_killed() {
+        // Nobody else sleeps for as many seconds.
+        let seconds = format!("{}", 1_000_000_000_u64 + u64::from(std::process::id()));
+        let sleeps = || {
+            let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("cmdline"));
+            processes
+                .filter_map(|file| fs::read(file).ok())
+                .any(|words| words == format!("sleep\0{seconds}\0").as_bytes())
+        };
+        let script = format!("unshare --net sleep {seconds}; true");
+        let mut program = isolated(Path::new("/bin/sh")).unwrap().args(["-c", &script]).spawn().unwrap();
+        wait_until("a host of the network", sleeps).unwrap();
+        program.kill().unwrap();
+        program.wait().unwrap();
+        wait_until("the host's end", || !sleeps()).unwrap();
+    }
+}
