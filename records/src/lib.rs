@@ -4,6 +4,8 @@
 //! byte of a release that comes by https passes through it: it alone is compiled for speed, the rest of TLS for size.
 
 mod hash;
+#[cfg(test)]
+mod tests;
 
 use aes_gcm::aead::{AeadInOut, KeyInit, Nonce as AeadNonce};
 use aes_gcm::{Aes128Gcm, Aes256Gcm};
