@@ -75,7 +75,7 @@ pub struct Machine {
     usb_keyboard: bool,
     tpm: Option<PathBuf>,
     clock: Option<String>,
-    capture: Option<PathBuf>,
+    captures: Vec<PathBuf>,
 }
 
 impl Machine {
@@ -102,7 +102,7 @@ impl Machine {
             usb_keyboard: false,
             tpm: None,
             clock: None,
-            capture: None,
+            captures: Vec::new(),
         }
     }
 
@@ -219,10 +219,11 @@ impl Machine {
         self
     }
 
-    /// Writes every frame that the first network card sends or gets to `path`, in libpcap's format.
+    /// Writes every frame that a network card sends or gets to `path`, in libpcap's format: of the first card, when it is
+    /// called once more of the second one, and so on.
     #[must_use]
     pub fn capture(mut self, path: &Path) -> Self {
-        self.capture = Some(path.to_owned());
+        self.captures.push(path.to_owned());
         self
     }
 
@@ -257,8 +258,9 @@ impl Machine {
             arguments.add(["-rtc", &format!("base={time}")]);
         }
         self.add_network(&mut arguments);
-        if let Some(path) = &self.capture {
-            arguments.add_with_path("-object", "filter-dump,id=capture,netdev=net0,file=", path, "")?;
+        for (number, path) in self.captures.iter().enumerate() {
+            let filter = format!("filter-dump,id=capture{number},netdev=net{number},file=");
+            arguments.add_with_path("-object", &filter, path, "")?;
         }
         self.add_drives(&mut arguments)?;
         if let Some(socket) = &self.tpm {

@@ -36,6 +36,7 @@ fn networks_and_disks_are_numbered_and_the_rest_is_passed_on() {
         .tpm(Path::new("/run/tp,m"))
         .append("phase.quiet")
         .capture(Path::new("/run/c,ap"))
+        .capture(Path::new("/run/second"))
         .clock("1970-01-01T00:00:00");
     let command = command(&machine);
     for part in [
@@ -45,7 +46,7 @@ fn networks_and_disks_are_numbered_and_the_rest_is_passed_on() {
         "file=/b,format=raw,if=none,id=disk1,readonly=on",
         "socket,id=swtpm,path=/run/tp,,m -tpmdev emulator,id=tpm0,chardev=swtpm -device tpm-tis,tpmdev=tpm0",
         "console=ttyS0 no_timer_check phase.quiet",
-        "-object filter-dump,id=capture,netdev=net0,file=/run/c,,ap",
+        "-object filter-dump,id=capture0,netdev=net0,file=/run/c,,ap -object filter-dump,id=capture1,netdev=net1,file=/run/second",
         "-rtc base=1970-01-01T00:00:00",
     ] {
         assert!(command.contains(part), "{part:?} is not in {command:?}");
