@@ -1,5 +1,5 @@
-//! `phase size`: how large the boot initramfs is before modules come in, against the promise of 1200 KiB for all modes
-//! (700 KiB were promised while stage one had HTTP origins alone).
+//! `phase size`: how large the boot initramfs is before modules come in, with every way of finding a release, against the
+//! promise of 1200 KiB; and what each of the ways costs.
 
 use std::{cmp::Reverse, path::PathBuf, process::ExitCode};
 
@@ -29,7 +29,7 @@ The initramfs has init, a trust file with one key for each role and a configurat
 
 Examples:
   phase size --init target/x86_64-unknown-linux-musl/release/init
-  phase size --feature tls=build/init-tls --feature dht=build/init-dht")]
+  phase size --without tls=build/init-without-tls --without dht=build/init-without-dht")]
 pub struct Args {
     /// The static program that becomes /init
     #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-musl/release/init")]
@@ -37,9 +37,9 @@ pub struct Args {
     /// Most KiB (1024 bytes) that are accepted
     #[arg(long, value_name = "KIB", default_value_t = 1200)]
     pub limit: u64,
-    /// The same program built with a cargo feature, to print what that adds; may be repeated
+    /// The same program built without a cargo feature, to print what that costs; may be repeated
     #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
-    pub feature: Vec<(String, PathBuf)>,
+    pub without: Vec<(String, PathBuf)>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
@@ -52,8 +52,8 @@ struct Report {
     limit: u64,
     init: u64,
     sections: Vec<Section>,
-    /// The initramfs with each feature.
-    features: Vec<Section>,
+    /// The initramfs without each feature.
+    without: Vec<Section>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,10 +65,10 @@ struct Section {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let program = output::read_limited(&args.init, PROGRAM_LIMIT)?;
-    let with =
+    let without =
         |(name, init): &(String, PathBuf)| Ok(Section { name: name.clone(), size: sample_initramfs(init.clone())? });
     let report = Report {
-        features: args.feature.iter().map(with).collect::<anyhow::Result<_>>()?,
+        without: args.without.iter().map(without).collect::<anyhow::Result<_>>()?,
         initramfs: sample_initramfs(args.init.clone())?,
         limit: args.limit * 1024,
         init: program.len() as u64,
@@ -134,15 +134,15 @@ fn sections(program: &[u8]) -> anyhow::Result<Vec<Section>> {
 }
 
 fn print(report: &Report) {
-    let Report { initramfs, limit, init, sections, features } = report;
+    let Report { initramfs, limit, init, sections, without } = report;
     println!("boot initramfs  {:>9} bytes ({:.1} KiB, limit {} KiB)", initramfs, kib(*initramfs), limit / 1024);
     println!("init            {init:>9} bytes");
     for Section { name, size } in sections.iter().filter(|section| section.size >= SECTION_FROM) {
         println!("  {name:13} {size:>9}");
     }
-    for Section { name, size } in features {
-        let more = size.saturating_sub(*initramfs);
-        println!("with {name:10} {size:>9} bytes of initramfs ({:.1} KiB more)", kib(more));
+    for Section { name, size } in without {
+        let cost = initramfs.saturating_sub(*size);
+        println!("without {name:7} {size:>9} bytes of initramfs ({:.1} KiB less)", kib(cost));
     }
 }
 

@@ -202,6 +202,10 @@ fn size_fails_above_its_limit() {
     assert_eq!(report["limit"], 1200 * 1024);
     let initramfs = report["initramfs"].as_u64().unwrap();
     assert!((40_000..48_000).contains(&initramfs), "{initramfs}");
+    fs::write(home.path().join("less"), static_program(&noise(30_000))).unwrap();
+    let report = json(home.path(), &[&size[..], &["--json", "--without", "tls=less"]].concat());
+    assert_eq!(report["without"][0]["name"], "tls");
+    assert!((9_900..10_100).contains(&(initramfs - report["without"][0]["size"].as_u64().unwrap())), "{report}");
     let error = fails(home.path(), &[&size[..], &["--limit", "39"]].concat(), 1);
     assert!(error.contains(&format!("has {initramfs} bytes, at most 39936")), "{error}");
 }
