@@ -1,7 +1,7 @@
 //! One connection: request heads in, answers out (HTTP/1.1, RFC 9112). The kernel sends the files, by sendfile(2).
 //!
 //! A server from a crate reads a file into memory and writes it to the socket again, which costs three times what the
-//! network does (docs/decisions/0009-sendfile.md). What is left without it is small: GET and HEAD, no body from a client is
+//! network does (docs/decisions/0011-sendfile.md). What is left without it is small: GET and HEAD, no body from a client is
 //! ever read, and a connection that is not understood is closed.
 //!
 //! No peer holds a connection for ever: a head has [`PATIENCE`] to come, and the kernel ends a connection whose peer takes
