@@ -1,4 +1,4 @@
-//! DHCPv6 by dnsmasq and ISC Kea: addresses where routers say so, and else what a server knows about the network.
+//! `DHCPv6` by dnsmasq and ISC Kea: addresses where routers say so, and else what a server knows about the network.
 
 use std::fs;
 use std::process::Command;
