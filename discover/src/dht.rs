@@ -19,6 +19,10 @@ pub const VALUE_BYTES: usize = 996;
 /// Largest sequence number: versions are below 2^53.
 const LARGEST: i64 = (1 << 53) - 1;
 
+/// How often it is asked at most, as long as there is time: a lookup costs some seconds, and one lost datagram may be the
+/// answer of the only node that was near.
+const QUESTIONS: u32 = 3;
+
 /// Most items that one search looks at: each is of one node.
 const MOST_ITEMS: usize = 64;
 
@@ -174,21 +178,16 @@ pub fn locate(locator: &Locator, channel: &str, arch: &str, deadline: Instant) -
     let (nodes, salt, key) = (nodes_of(&locator.bootstrap), salt(channel, arch), locator.key);
     let name = salt.clone();
     let item = by(deadline, move |found| {
-        let dht = match join(&nodes) {
-            Ok(dht) => dht,
-            Err(error) => return found(Err(error)),
-        };
-        let items = get(&dht, &key, &salt);
-        if items.is_empty() {
-            let error = if is_joined(&dht) {
-                DhtError::NotFound { salt }
-            } else {
-                DhtError::NoNode { nodes: nodes.join(", ") }
-            };
-            return found(Err(error));
+        let mut answer = ask(&nodes, &key, &salt);
+        for _ in 1..QUESTIONS {
+            if answer.is_ok() || Instant::now() >= deadline {
+                break;
+            }
+            answer = ask(&nodes, &key, &salt);
         }
-        for item in items {
-            found(Ok(item));
+        match answer {
+            Ok(items) => items.into_iter().for_each(|item| found(Ok(item))),
+            Err(error) => found(Err(error)),
         }
     });
     let newest = item?.into_iter().filter(|item| (0..=LARGEST).contains(&item.seq())).max_by_key(MutableItem::seq);
@@ -202,6 +201,17 @@ pub fn locate(locator: &Locator, channel: &str, arch: &str, deadline: Instant) -
         }
     }
     Ok(located)
+}
+
+/// Asks once: what any nodes have, at least one item.
+fn ask(nodes: &[String], key: &[u8; 32], salt: &str) -> Result<Vec<MutableItem>, DhtError> {
+    let dht = join(nodes)?;
+    let items = get(&dht, key, salt);
+    match items.is_empty() {
+        false => Ok(items),
+        true if is_joined(&dht) => Err(DhtError::NotFound { salt: salt.to_owned() }),
+        true => Err(DhtError::NoNode { nodes: nodes.join(", ") }),
+    }
 }
 
 /// A list of places that is signed and can be stored.
