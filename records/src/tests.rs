@@ -59,11 +59,14 @@ fn what_is_shorter_than_a_tag_is_refused() {
     }
 }
 
+/// Whose key, of what, and the answer in hex.
+type Case = (&'static dyn Hmac, &'static [u8], &'static [u8], &'static str);
+
 /// RFC 4231, test cases 1 and 6, whose key is longer than a block.
 #[test]
 fn hmac_answers_as_the_rfc_says() {
     let long = b"Test Using Larger Than Block-Size Key - Hash Key First";
-    let cases: [(&dyn Hmac, &[u8], &[u8], &str); 4] = [
+    let cases: [Case; 4] = [
         (&SHA256, &[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
         (&SHA256, &[0xaa; 131], long, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"),
         (

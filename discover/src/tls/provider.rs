@@ -115,9 +115,8 @@ impl SupportedKxGroup for P256 {
 impl ActiveKeyExchange for P256Exchange {
     /// RFC 8446, section 4.2.8.2: an uncompressed point on the curve.
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
-        let peer = match (peer.first(), p256::PublicKey::from_sec1_bytes(peer)) {
-            (Some(4), Ok(peer)) => peer,
-            _ => return Err(PeerMisbehaved::InvalidKeyShare.into()),
+        let (Some(4), Ok(peer)) = (peer.first(), p256::PublicKey::from_sec1_bytes(peer)) else {
+            return Err(PeerMisbehaved::InvalidKeyShare.into());
         };
         let secret = p256::ecdh::diffie_hellman(self.secret.to_nonzero_scalar(), peer.as_affine());
         Ok(secret.raw_secret_bytes().as_slice().into())
