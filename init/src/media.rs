@@ -247,7 +247,7 @@ fn described(superblock: &Superblock) -> String {
     let name = match file_system {
         FileSystem::Vfat => "FAT",
         FileSystem::Iso9660 => "ISO 9660",
-        other => other.name(),
+        FileSystem::Ext4 => FileSystem::Ext4.name(),
     };
     if label.is_empty() { format!("{name} without a label") } else { format!("{name} labelled {label:?}") }
 }

@@ -21,7 +21,7 @@ pub(crate) fn inside(test: &str) -> bool {
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
         .output()
-        .expect("unshare (package util-linux) has to be installed");
+        .unwrap_or_else(|error| panic!("unshare (package util-linux) has to be installed: {error}"));
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{test} failed in its namespaces:\n{said}");
     assert!(said.contains("1 passed"), "{test} did not run in its namespaces:\n{said}");
