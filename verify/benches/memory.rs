@@ -50,13 +50,17 @@ fn main() -> Result<ExitCode, Error> {
 fn prove(list: &PieceList, bytes: &mut [u8]) -> Result<(), ArtifactError> {
     let mut destination = Destination::new(list, bytes)?;
     destination.lend(|missing| {
+        let make_up = |filling: &mut Filling<'_>| {
+            make_up(filling);
+            Ok(())
+        };
         let checked = missing.into_iter().filter_map(|piece| stream::<ArtifactError>(piece, make_up).ok());
         (checked.collect(), ())
     });
     destination.finish().map(drop)
 }
 
-fn make_up(filling: &mut Filling<'_>) -> Result<(), ArtifactError> {
+fn make_up(filling: &mut Filling<'_>) {
     while !filling.space().is_empty() {
         let number = usize::try_from(filling.position()).unwrap_or(usize::MAX) / PIECE;
         let space = filling.space();
@@ -64,7 +68,6 @@ fn make_up(filling: &mut Filling<'_>) -> Result<(), ArtifactError> {
         let count = space.len();
         filling.filled(count);
     }
-    Ok(())
 }
 
 /// What piece `number` consists of.

@@ -22,6 +22,7 @@ fn copy(filling: &mut Filling<'_>, source: &[u8], step: usize) {
 }
 
 /// The same, as a source that has no errors of its own.
+#[allow(clippy::unnecessary_wraps)] // what `stream` wants of a source
 fn all_of(filling: &mut Filling<'_>, source: &[u8], step: usize) -> Result<(), ArtifactError> {
     copy(filling, source, step);
     Ok(())
