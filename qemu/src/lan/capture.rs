@@ -53,6 +53,8 @@ pub struct Ip {
     pub protocol: u8,
     /// Ports of UDP or TCP: from, to.
     pub ports: Option<(u16, u16)>,
+    /// Of TCP: nothing but an acknowledgement or the end of a connection; it neither opens one nor carries a byte.
+    pub bare: bool,
 }
 
 impl Frame {
@@ -74,6 +76,10 @@ impl Ip {
             Some(TransportSlice::Tcp(tcp)) => Some((tcp.source_port(), tcp.destination_port())),
             _ => None,
         };
+        let bare = match &packet.transport {
+            Some(TransportSlice::Tcp(tcp)) => !tcp.syn() && tcp.payload().is_empty(),
+            _ => false,
+        };
         let (from, to, hops, protocol) = match packet.net.as_ref()? {
             NetSlice::Ipv4(ip) => {
                 let header = ip.header();
@@ -90,7 +96,7 @@ impl Ip {
             }
             NetSlice::Arp(_) => return None,
         };
-        Some(Self { from, to, hops, protocol: protocol.0, ports })
+        Some(Self { from, to, hops, protocol: protocol.0, ports, bare })
     }
 }
 
@@ -205,6 +211,22 @@ mod tests {
         let ip = frame.ip.unwrap();
         assert_eq!((ip.from, ip.to), ("10.77.0.9".parse().unwrap(), "224.0.0.251".parse().unwrap()));
         assert_eq!((ip.hops, ip.protocol, ip.ports), (255, 17, Some((5353, 5354))));
+    }
+
+    #[test]
+    fn what_opens_a_connection_or_carries_a_byte_is_not_bare() {
+        let tcp =
+            || PacketBuilder::ethernet2([2; 6], [3; 6]).ipv4([10, 77, 0, 9], [10, 77, 0, 2], 64).tcp(1, 80, 7, 100);
+        for (packet, payload, bare) in [
+            (tcp().ack(8), &b""[..], true),
+            (tcp().rst(), b"", true),
+            (tcp().syn(), b"", false),
+            (tcp().ack(8), b"GET", false),
+        ] {
+            let mut bytes = Vec::new();
+            packet.write(&mut bytes, payload).unwrap();
+            assert_eq!(Frame::parse(&bytes).unwrap().ip.unwrap().bare, bare);
+        }
     }
 
     #[test]

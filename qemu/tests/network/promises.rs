@@ -44,7 +44,9 @@ fn objection(frame: &Frame, router: [u8; 6]) -> Option<&'static str> {
         return Some("it is for somebody off the link");
     }
     let to_one = !ip.to.is_multicast() && ip.to != IpAddr::from(Ipv4Addr::BROADCAST);
-    (to_one && !dhcp && !LINK_HOPS.contains(&ip.hops)).then_some("a router would carry it on")
+    // The kernel's last word on a connection whose socket is gone has the kernel's own hop limit; it goes to the neighbour's
+    // Ethernet address, which is no router's, and carries nothing.
+    (to_one && !dhcp && !ip.bare && !LINK_HOPS.contains(&ip.hops)).then_some("a router would carry it on")
 }
 
 /// The addresses that the network gave to its link, and those that never leave any link.
