@@ -20,7 +20,7 @@ use crate::{Hangup, Proxy};
 /// How often somebody who waits for an address looks whether somebody else hung up: nothing wakes the system's resolver.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The kinds of addresses, and how long the second answer is waited for once the first is there.
+/// The kinds of addresses, and how long the second answer is waited for once the first is there and of use.
 const KINDS: [AddrFamily; 2] = [AddrFamily::Inet6, AddrFamily::Inet];
 const OTHER_KIND: Duration = Duration::from_millis(300);
 
@@ -61,8 +61,12 @@ impl Lookup {
         while !self.hangup.is_pulled() {
             match answered.recv_timeout(LOOK.min(until.saturating_sub(begun.elapsed()))) {
                 Ok(Ok(mut addresses)) => {
+                    // Those that lead nowhere from here (IPv6, where it is not routed) are no reason to hurry: an answer that
+                    // is lost comes again after a second.
+                    if addresses.iter().any(has_route) {
+                        until = until.min(begun.elapsed() + OTHER_KIND);
+                    }
                     found.append(&mut addresses);
-                    until = until.min(begun.elapsed() + OTHER_KIND);
                 }
                 Ok(Err(error)) => failure = error,
                 Err(RecvTimeoutError::Timeout) if begun.elapsed() < until => {}

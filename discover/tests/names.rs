@@ -43,8 +43,9 @@ fn machine(name_servers: &[&str]) -> Helper {
         assert!(begin.elapsed() < Duration::from_secs(5), "dnsmasq does not come up");
         thread::sleep(Duration::from_millis(10));
     }
-    thread::spawn(|| {
-        let listener = TcpListener::bind("127.0.0.1:8000").unwrap();
+    // Before the thread runs, so that nobody is refused.
+    let listener = TcpListener::bind("127.0.0.1:8000").unwrap();
+    thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 2000]);
@@ -91,6 +92,54 @@ fn a_name_server_that_refuses_questions_for_ipv6_is_enough() {
         assert_eq!(fetched.unwrap_or_else(|error| panic!("code {code}: {error:?}")), b"{}");
         assert!(begin.elapsed() < Duration::from_secs(2), "code {code}: {:?}", begin.elapsed());
     }
+}
+
+/// A name server that knows at once an IPv6 address of everything, to which no route leads, and after `pause` that of IPv4.
+fn is_slow_with_ipv4(address: &str, pause: Duration) {
+    let socket = UdpSocket::bind((address, 53)).unwrap();
+    thread::spawn(move || {
+        let mut packet = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            // A header, the name up to a zero, type and class.
+            let name = 12 + packet[12..length].iter().position(|&byte| byte == 0).unwrap();
+            let mut answer = packet[..name + 5].to_vec();
+            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+            let is_ipv4 = answer[name + 2] == 1;
+            let address: &[u8] =
+                if is_ipv4 { &[127, 0, 0, 1] } else { &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7] };
+            answer.extend_from_slice(&[
+                0xc0,
+                12,
+                0,
+                answer[name + 2],
+                0,
+                1,
+                0,
+                0,
+                0,
+                60,
+                0,
+                address.len().to_le_bytes()[0],
+            ]);
+            answer.extend_from_slice(address);
+            let socket = socket.try_clone().unwrap();
+            thread::spawn(move || {
+                thread::sleep(if is_ipv4 { pause } else { Duration::ZERO });
+                socket.send_to(&answer, from).unwrap();
+            });
+        }
+    });
+}
+
+/// As when the first answer about IPv4 is lost.
+#[test]
+fn an_address_that_no_route_leads_to_does_not_hurry_the_other_kind() {
+    if !inside("an_address_that_no_route_leads_to_does_not_hurry_the_other_kind") {
+        return;
+    }
+    let _server = machine(&["127.0.0.9"]);
+    is_slow_with_ipv4("127.0.0.9", Duration::from_millis(800));
+    assert_eq!(fetch("late.test").unwrap(), b"{}");
 }
 
 fn fetch(host: &str) -> Result<Vec<u8>, discover::FetchError> {
