@@ -181,7 +181,7 @@ impl Drop for Capture {
 
 #[cfg(test)]
 mod tests {
-    use etherparse::PacketBuilder;
+    use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
 
     use super::*;
 
@@ -217,16 +217,13 @@ mod tests {
     fn what_opens_a_connection_or_carries_a_byte_is_not_bare() {
         let tcp =
             || PacketBuilder::ethernet2([2; 6], [3; 6]).ipv4([10, 77, 0, 9], [10, 77, 0, 2], 64).tcp(1, 80, 7, 100);
-        for (packet, payload, bare) in [
-            (tcp().ack(8), &b""[..], true),
-            (tcp().rst(), b"", true),
-            (tcp().syn(), b"", false),
-            (tcp().ack(8), b"GET", false),
-        ] {
+        let bare = |packet: PacketBuilderStep<TcpHeader>, payload: &[u8]| {
             let mut bytes = Vec::new();
             packet.write(&mut bytes, payload).unwrap();
-            assert_eq!(Frame::parse(&bytes).unwrap().ip.unwrap().bare, bare);
-        }
+            Frame::parse(&bytes).unwrap().ip.unwrap().bare
+        };
+        assert!(bare(tcp().ack(8), b"") && bare(tcp().rst(), b""));
+        assert!(!bare(tcp().syn(), b"") && !bare(tcp().ack(8), b"GET"));
     }
 
     #[test]

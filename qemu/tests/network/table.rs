@@ -48,7 +48,7 @@ pub(crate) struct Row {
 }
 
 /// Every way that a boot may take, over each of these cables.
-const MATRIX: [(&[Place], &[Trouble]); 3] = [
+const MATRIX: [(&[Place], &[Trouble]); 4] = [
     (
         &[
             Place::Http,
@@ -62,12 +62,16 @@ const MATRIX: [(&[Place], &[Trouble]); 3] = [
             Place::Avahi,
             Place::DhcpUrl,
             Place::Dhcp6Url,
-            Place::Replayed,
             Place::Nothing,
             Place::OffLinkOrigin,
             Place::OffLinkService,
         ],
         &[Trouble::None, Trouble::Loss10, Trouble::Loss30, Trouble::Reorder, Trouble::Slow, Trouble::Corrupt],
+    ),
+    (
+        // Not over a cable that loses so much: what is not heard in time cannot win.
+        &[Place::Replayed],
+        &[Trouble::None, Trouble::Loss10, Trouble::Reorder, Trouble::Slow, Trouble::Corrupt],
     ),
     (&[Place::Http, Place::PhaseServe], &[Trouble::LatePort]),
     (
