@@ -21,7 +21,7 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Largest list of pinned TLS roots, in bytes.
     pub roots_bytes: usize,
-    /// Most services on the link that are listened to.
+    /// Most services on the link that are used, and most that a route is waited for.
     pub services: usize,
     /// Most addresses of one service.
     pub addresses: usize,

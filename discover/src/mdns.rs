@@ -5,17 +5,18 @@
 //! answer tells is for people; it ranks nothing. The other side, [`Advertisement`], says what this machine offers.
 
 mod advertise;
+mod answers;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use mdns_sd::{DaemonEvent, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
+use mdns_sd::{DaemonEvent, Receiver, RecvTimeoutError, ScopedIp, ServiceDaemon, ServiceEvent};
 
 pub use self::advertise::{Advertisement, Offer};
+use self::answers::Answers;
+use crate::Origin;
 use crate::base::Zone;
-use crate::{Limits, Origin, link};
 
 /// The type of the service (docs/formats.md, "Service").
 pub const SERVICE: &str = "_phase-boot._tcp.local.";
@@ -124,24 +125,26 @@ pub fn browse(
     deadline: Instant,
     on_heard: &mut dyn FnMut(Option<Heard>) -> bool,
 ) -> Result<(), MdnsError> {
-    let daemon = ServiceDaemon::new()?;
-    daemon.set_ip_check_interval(1)?;
-    let trouble = daemon.monitor()?;
-    let events = daemon.browse(SERVICE)?;
+    let mut browser = Browser::start()?;
     let mut answers = Answers::new(channel, arch);
     let mut more = true;
     while more && Instant::now() < deadline {
         let left = deadline.saturating_duration_since(Instant::now());
-        let news = match events.recv_timeout(left.min(AGAIN)) {
+        let news = match browser.events.recv_timeout(left.min(AGAIN)) {
             Ok(ServiceEvent::ServiceResolved(service)) => answers.resolved(&service),
             Ok(ServiceEvent::ServiceRemoved(_, name)) => answers.removed(&name),
             Ok(_) => Vec::new(),
-            Err(mdns_sd::RecvTimeoutError::Timeout) => answers.again(),
-            Err(mdns_sd::RecvTimeoutError::Disconnected) => {
-                return Err(MdnsError::Daemon { reason: "its thread ended".to_owned() });
+            Err(RecvTimeoutError::Timeout) => answers.again(),
+            Err(RecvTimeoutError::Disconnected) => {
+                // It lets go of whoever has a thousand answers waiting, which one neighbour can send in three packets, and
+                // keeps them all. A new one begins without.
+                browser.end();
+                thread::sleep(left.min(AGAIN));
+                browser = Browser::start()?;
+                Vec::new()
             }
         };
-        if let Ok(DaemonEvent::Error(error)) = trouble.try_recv() {
+        if let Ok(DaemonEvent::Error(error)) = browser.trouble.try_recv() {
             return Err(error.into());
         }
         more = on_heard(None);
@@ -152,80 +155,31 @@ pub fn browse(
     for heard in answers.unreached() {
         on_heard(Some(heard));
     }
-    if let Ok(stopped) = daemon.shutdown() {
-        // Its sockets are closed by then; if not, they are at the end of the process.
-        let _ = stopped.recv_timeout(GOODBYE);
-    }
+    browser.end();
     Ok(())
 }
 
-/// The answers so far.
-struct Answers<'a> {
-    channel: &'a str,
-    arch: &'a str,
-    limits: Limits,
-    /// By full name: the origin that was told, if one was.
-    seen: HashMap<String, Option<String>>,
-    /// Those that no route reaches yet.
-    waiting: HashMap<String, ResolvedService>,
+/// The daemon of one browse: a thread with sockets on every link.
+struct Browser {
+    daemon: ServiceDaemon,
+    events: Receiver<ServiceEvent>,
+    trouble: Receiver<DaemonEvent>,
 }
 
-impl<'a> Answers<'a> {
-    fn new(channel: &'a str, arch: &'a str) -> Self {
-        Self { channel, arch, limits: Limits::default(), seen: HashMap::new(), waiting: HashMap::new() }
+impl Browser {
+    fn start() -> Result<Self, MdnsError> {
+        let daemon = ServiceDaemon::new()?;
+        daemon.set_ip_check_interval(1)?;
+        let trouble = daemon.monitor()?;
+        let events = daemon.browse(SERVICE)?;
+        Ok(Self { daemon, events, trouble })
     }
 
-    fn resolved(&mut self, service: &ResolvedService) -> Vec<Heard> {
-        let name = &service.fullname;
-        let known = self.seen.contains_key(name);
-        if !known && self.seen.len() >= self.limits.services {
-            return vec![Heard::Dropped(instance(name), Dropped::TooMany { limit: self.limits.services })];
+    fn end(self) {
+        if let Ok(stopped) = self.daemon.shutdown() {
+            // Its sockets are closed by then; if not, they are at the end of the process.
+            let _ = stopped.recv_timeout(GOODBYE);
         }
-        let addresses = service.addresses.iter().filter_map(address).take(self.limits.addresses).collect();
-        let txt = |key: &str| service.get_property_val(key).map(|value| value.unwrap_or_default().to_vec());
-        let advert = Advert { port: service.port, addresses, txt: &txt };
-        let outcome = place(instance(name), &advert, self.channel, self.arch, &|address| {
-            link::is_on_link(Path::new("/"), &(address, service.port).into())
-        });
-        let told = self.seen.entry(name.clone()).or_default();
-        self.waiting.remove(name);
-        match outcome {
-            // Each address that becomes known brings the whole answer again.
-            Ok(place) if told.as_deref() == Some(place.origin.base()) => Vec::new(),
-            Ok(place) => {
-                *told = Some(place.origin.base().to_owned());
-                vec![Heard::Place(Box::new(place))]
-            }
-            Err(Dropped::OffLink { .. }) => {
-                self.waiting.insert(name.clone(), service.clone());
-                Vec::new()
-            }
-            Err(_) if known => Vec::new(),
-            Err(dropped) => vec![Heard::Dropped(instance(name), dropped)],
-        }
-    }
-
-    /// Looks again at what was not reached: an address of ours or a route may have come.
-    fn again(&mut self) -> Vec<Heard> {
-        let waiting: Vec<_> = self.waiting.values().cloned().collect();
-        waiting.iter().flat_map(|service| self.resolved(service)).collect()
-    }
-
-    fn removed(&mut self, name: &str) -> Vec<Heard> {
-        self.waiting.remove(name);
-        match self.seen.remove(name) {
-            Some(Some(_)) => vec![Heard::Gone(instance(name))],
-            _ => Vec::new(),
-        }
-    }
-
-    /// What nothing reached to the end.
-    fn unreached(self) -> Vec<Heard> {
-        let dropped = |service: &ResolvedService| {
-            let seen: Vec<_> = service.addresses.iter().take(self.limits.addresses).map(ToString::to_string).collect();
-            Heard::Dropped(instance(&service.fullname), Dropped::OffLink { seen: seen.join(", ") })
-        };
-        self.waiting.values().map(dropped).collect()
     }
 }
 
