@@ -19,6 +19,9 @@ const UDP_BYTES: u16 = 8;
 const UDP: u8 = 17;
 /// Longest packet that is read; a longer one is no DHCP message for us.
 const LONGEST: usize = 2048;
+/// Packets that are looked at in one go. Everything of IPv4 comes here: whoever floods the link is not to hold up a machine
+/// that has a deadline.
+const MOST: usize = 256;
 
 /// DHCP's client port on one interface.
 #[derive(Debug)]
@@ -44,10 +47,10 @@ impl Port {
         Ok(())
     }
 
-    /// Takes the next payload for the client port that has come in; `None` when there is no more.
+    /// Takes the next payload for the client port that has come in; `None` when there is no more, or none among many packets.
     pub(super) fn receive(&self) -> Option<Vec<u8>> {
         let mut packet = [0; LONGEST];
-        loop {
+        for _ in 0..MOST {
             match recv(&self.socket, &mut packet[..], RecvFlags::TRUNC) {
                 // Without the flag a longer packet would look like one of this length.
                 Ok((read, whole)) if read == whole => {
@@ -60,6 +63,7 @@ impl Port {
                 Err(_) => return None,
             }
         }
+        None
     }
 }
 

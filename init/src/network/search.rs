@@ -22,6 +22,8 @@ use crate::console::Console;
 
 /// Most interfaces that are tried; a machine with more has its first ones in use, or an attacker in its slots.
 const MOST: usize = 64;
+/// Most notices of the kernel that are taken in one go: each advertisement of a router is one, and anybody may be a router.
+const NOTICES: usize = 256;
 /// Most name servers that are kept from router advertisements.
 const NAME_SERVERS: usize = 3;
 /// The links are looked at at least this often, in case a notice was lost.
@@ -358,7 +360,7 @@ impl<'a> Search<'a> {
 
     /// Takes the kernel's notices: what they say of links is seen at the next look, name servers stand only here.
     fn hear(&mut self) {
-        while let Some(datagram) = self.notices.next() {
+        for datagram in std::iter::from_fn(|| self.notices.next()).take(NOTICES) {
             for link in &self.links {
                 for server in advertisement::name_servers(&datagram, link.index) {
                     let heard = (link.index, server);
