@@ -51,8 +51,16 @@ pub enum Late {
     #[error("{0} bytes per second on average, wanted {CRAWL} as long as others are there")]
     Crawls(u64),
     /// Another one is faster.
-    #[error("it needs {:.1} s for a piece, and another one {:.1} s", .0.as_secs_f32(), .1.as_secs_f32())]
+    #[error("it needs {} for a piece, and another one {}", seconds(*.0), seconds(*.1))]
     Slower(Duration, Duration),
+}
+
+/// An estimate from the first bytes of a piece is soon absurd.
+fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        ..600 => format!("{:.1} s", time.as_secs_f32()),
+        _ => "more than 10 minutes".to_owned(),
+    }
 }
 
 /// How a run ended.
