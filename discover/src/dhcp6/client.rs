@@ -115,7 +115,8 @@ impl Client {
         match (&self.state, self.question, kind) {
             (State::Asking, Question::Information, Kind::Reply) => {
                 self.state = State::Over;
-                Some(Step::Done(answer))
+                // An address in it was not asked for.
+                Some(Step::Done(Answer { address: None, ..answer }))
             }
             (State::Asking, Question::Address, Kind::Advertise) => {
                 match answer.address {

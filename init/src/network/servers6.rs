@@ -32,6 +32,8 @@ struct Asked {
     question: Question,
     begun: Duration,
     progress: Progress,
+    /// What a server said to the question before this one: it still holds if nobody answers this one.
+    earlier: Option<Answer>,
 }
 
 #[derive(Debug)]
@@ -69,7 +71,8 @@ impl Servers {
             // The address may not be ready after all; the next look tries again.
             Err(_) => return,
         };
-        let asked = Asked { interface: link.index, question, begun: now, progress };
+        let earlier = self.answer(link.index).cloned();
+        let asked = Asked { interface: link.index, question, begun: now, progress, earlier };
         match known {
             Some(at) => self.0[at] = asked,
             None => self.0.push(asked),
@@ -97,10 +100,11 @@ impl Servers {
 
     /// What a server said on this interface.
     pub(super) fn answer(&self, interface: u32) -> Option<&Answer> {
-        self.0.iter().find_map(|asked| match &asked.progress {
-            Progress::Answered(answer) if asked.interface == interface => Some(answer),
-            _ => None,
-        })
+        let asked = self.0.iter().find(|asked| asked.interface == interface)?;
+        match &asked.progress {
+            Progress::Answered(answer) => Some(answer),
+            Progress::Asking { .. } | Progress::Failed(_) => asked.earlier.as_ref(),
+        }
     }
 
     /// The address that a server gave, and on which interface.

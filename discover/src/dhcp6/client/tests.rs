@@ -35,8 +35,11 @@ fn information_takes_two_messages() {
     assert_eq!(kind, 11);
     // An advertisement answers no such question.
     assert!(matches!(hears(&mut client, transaction, 2, &[]), Step::Send(..) | Step::Wait(_)));
-    match hears(&mut client, transaction, 7, &[(59, b"http://h/tree")]) {
-        Step::Done(answer) => assert_eq!(answer.boot.urls, ["http://h/tree"]),
+    match hears(&mut client, transaction, 7, &[(59, b"http://h/tree"), (3, &set(600))]) {
+        Step::Done(answer) => {
+            assert_eq!(answer.boot.urls, ["http://h/tree"]);
+            assert_eq!(answer.address, None, "nobody asked for one");
+        }
         other => panic!("{other:?}"),
     }
 }
