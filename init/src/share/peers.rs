@@ -1,6 +1,7 @@
 //! What each peer had: nobody gets more than a few times the release.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use super::{Given, LIMITS};
@@ -15,16 +16,24 @@ impl Peers {
     /// Whether this peer may have more, while `size` bytes are shared in all. A peer too many may have nothing.
     pub(super) fn may_have_more(&mut self, peer: IpAddr, size: u64) -> bool {
         let most = size.saturating_mul(LIMITS.copies).saturating_add(LIMITS.allowance_bytes);
-        if self.sent.len() >= LIMITS.peers && !self.sent.contains_key(&peer) {
-            return false;
-        }
-        *self.sent.entry(peer).or_default() < most
+        self.of(peer).is_some_and(|sent| *sent < most)
     }
 
-    /// Notes what was sent.
+    /// Notes what was sent. Of a peer too many nothing is noted: it gets nothing but small answers, and each address costs
+    /// memory.
     pub(super) fn sent(&mut self, peer: IpAddr, bytes: u64) {
-        let sent = self.sent.entry(peer).or_default();
-        *sent = sent.saturating_add(bytes);
+        if let Some(sent) = self.of(peer) {
+            *sent = sent.saturating_add(bytes);
+        }
+    }
+
+    /// What went to this peer, unless it is one too many.
+    fn of(&mut self, peer: IpAddr) -> Option<&mut u64> {
+        let room = self.sent.len() < LIMITS.peers;
+        match self.sent.entry(peer) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(new) => room.then(|| new.insert(0)),
+        }
     }
 
     /// What went out in all.
@@ -60,5 +69,8 @@ mod tests {
         let served = (0..1000).filter(|number| peers.may_have_more(peer(*number), 1)).count();
         assert_eq!(served, LIMITS.peers);
         assert!(peers.may_have_more(peer(0), 1));
+        // Small answers are for everybody, and cost no memory.
+        (1000..2000).for_each(|number| peers.sent(peer(number), 10));
+        assert_eq!((peers.sent.len(), peers.total()), (LIMITS.peers, Given::default()));
     }
 }
