@@ -8,15 +8,22 @@
 //! 2. What a neighbour has, or has been fetching for less than [`COMING`], is not asked of an origin.
 //! 3. If nothing is free, a source without work *steals* the far half of the longest run, unless its owner would be done
 //!    before the request were worth it ([`WORTH`]). The owner finds its run shorter.
-//! 4. A piece in hand cannot be stolen. If somebody who could fetch it has no work, its source is *late* when it has
-//!    stalled ([`STALL`]), crawls ([`CRAWL`]) or would need more than twice as long as the other one for it all anew: it is
-//!    set back, which means that it gets work again when nobody else is left. So the last one has all the patience that
-//!    there is.
-//! 5. Who lied is out, and so is who failed without being cut in the middle. What it did not finish is free again.
+//! 4. A piece in hand cannot be stolen. If somebody who could fetch it has no work, its source is *late* when it has stalled,
+//!    crawls or would need more than twice as long as the other one for it all anew ([`late`]): it is set back, which means
+//!    that it gets work again when nobody else is left. So the last one has all the patience that there is.
+//! 5. Who lied is out for good, and so is who failed without being cut in the middle, and a neighbour that was late too often.
+//!    What it did not finish is free again.
+//! 6. Rule 2 is a courtesy to origins, and what neighbours say is a claim: if they give too little, an origin is asked for what
+//!    they say they have as well ([`courtesy`]).
+
+mod courtesy;
+mod late;
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use self::courtesy::Courtesy;
+pub use self::late::Late;
 use crate::share::shelf::PieceState;
 
 /// Most runs at once.
@@ -25,43 +32,10 @@ const RUNS: usize = 8;
 const WORTH: Duration = Duration::from_millis(250);
 /// How long a neighbour may say that a piece is coming to it.
 const COMING: Duration = Duration::from_secs(10);
-/// Without a byte for this long, a source has stalled.
-const STALL: Duration = Duration::from_secs(3);
-/// A source that nobody's pace can be compared with has this long to come to speed, and must then have been faster on
-/// average than [`CRAWL`].
-const START: Duration = Duration::from_secs(10);
-/// Bytes per second.
-const CRAWL: u64 = 256 << 10;
-/// A piece that takes less than this is never late.
-const HASTE: Duration = Duration::from_secs(2);
-/// What a new request costs beside the piece itself.
-const REQUEST: Duration = Duration::from_millis(500);
 /// How often one source may go on after it was cut in the middle.
 const RESUMES: u32 = 5;
 /// How often a neighbour may be cut, be away, or have too much to do.
 const REFUSALS: u32 = 20;
-
-/// Why somebody else is asked instead, though nothing went wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Late {
-    /// No byte came.
-    #[error("nothing came for {} s, and others are there", .0.as_secs())]
-    Stalled(Duration),
-    /// Hardly a byte came.
-    #[error("{0} bytes per second on average, wanted {CRAWL} as long as others are there")]
-    Crawls(u64),
-    /// Another one is faster.
-    #[error("it needs {} for a piece, and another one {}", seconds(*.0), seconds(*.1))]
-    Slower(Duration, Duration),
-}
-
-/// An estimate from the first bytes of a piece is soon absurd.
-fn seconds(time: Duration) -> String {
-    match time.as_secs() {
-        ..600 => format!("{:.1} s", time.as_secs_f32()),
-        _ => "more than 10 minutes".to_owned(),
-    }
-}
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +72,10 @@ pub struct Schedule {
     members: Vec<Member>,
     /// The state of a random sequence, if runs are of one piece.
     random: Option<u64>,
+    /// Whether origins are still to be spared what neighbours say they have.
+    courtesy: Courtesy,
+    /// Whether they are, by the rule that is tried now.
+    spared: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +92,8 @@ struct Member {
     ranges: bool,
     work: Option<Work>,
     cuts: u32,
+    /// How often it was late.
+    strikes: u32,
     /// What the last piece took.
     pace: Option<Duration>,
     /// What it has, and since when it says so, if it has not all: then it is a neighbour.
@@ -147,7 +127,8 @@ struct Hand {
 impl Schedule {
     /// Nothing of `pieces` pieces of `size` bytes is there.
     pub fn new(pieces: usize, size: u64) -> Self {
-        Self { pieces: vec![State::Free; pieces], size, members: Vec::new(), random: None }
+        let (pieces, courtesy) = (vec![State::Free; pieces], Courtesy::default());
+        Self { pieces, size, members: Vec::new(), random: None, courtesy, spared: true }
     }
 
     /// From now on runs are of one piece, in an order that depends on `seed`.
@@ -159,7 +140,8 @@ impl Schedule {
     /// [`Self::has`] says so.
     pub fn join(&mut self, standing: Standing, all: bool) -> usize {
         let holds = (!all).then(Vec::new);
-        self.members.push(Member { standing, ranges: true, work: None, cuts: 0, pace: None, holds, busy: false });
+        let (ranges, work, pace, busy) = (true, None, None, false);
+        self.members.push(Member { standing, ranges, work, cuts: 0, strikes: 0, pace, holds, busy });
         self.members.len() - 1
     }
 
@@ -178,19 +160,47 @@ impl Schedule {
     /// Gives work to somebody who has none, if there is any: the source, and its run.
     pub fn next_run(&mut self, now: Instant) -> Option<(usize, Range<usize>)> {
         self.call_back();
-        if self.members.iter().filter(|member| member.work.is_some()).count() >= RUNS {
+        let working = self.members.iter().filter(|member| member.work.is_some()).count();
+        if working >= RUNS {
             return None;
         }
         let mut idle = self.idle();
+        let origins: Vec<usize> = idle.iter().copied().filter(|member| self.is_origin(*member)).collect();
+        // The last place is an origin's.
+        if working + 1 == RUNS && !origins.is_empty() {
+            idle.clone_from(&origins);
+        }
+        let pace = origins.iter().filter_map(|origin| self.members[*origin].pace).min();
+        self.courtesy.look(now, self.arrived(), pace, self.size);
         if self.random.is_some() {
             let turn = self.random(idle.len());
             idle.rotate_left(turn);
         }
-        let found = |schedule: &mut Self, member| schedule.gap(member, now).or_else(|| schedule.steal(member, now));
-        let (member, run) = idle.into_iter().find_map(|member| found(self, member).map(|run| (member, run)))?;
+        let Some((member, mut run)) = self.work_for(&idle, true, now).or_else(|| self.work_for(&idle, false, now))
+        else {
+            if !origins.is_empty() && !self.is_complete() {
+                self.courtesy.kept_waiting(now, self.arrived());
+            }
+            return None;
+        };
+        if self.is_origin(member) && self.courtesy.worked(now, self.arrived()) {
+            run.end = run.start + 1;
+        }
         self.pieces[run.clone()].fill(State::Taken);
         self.members[member].work = Some(Work { rest: run.clone(), hand: None, began: now, moved: now, bytes: 0 });
         Some((member, run))
+    }
+
+    /// What one of these could do. Origins are spared what neighbours have, or if that is not due any more, are not.
+    fn work_for(&mut self, idle: &[usize], spared: bool, now: Instant) -> Option<(usize, Range<usize>)> {
+        if !spared && self.courtesy.is_due() {
+            return None;
+        }
+        self.spared = spared;
+        idle.iter().find_map(|member| {
+            let run = self.gap(*member, now).or_else(|| self.steal(*member, now));
+            run.map(|run| (*member, run))
+        })
     }
 
     /// The next piece of its run, if it is to go on. `bytes` came of the run so far.
@@ -247,7 +257,8 @@ impl Schedule {
         let Some(Work { rest, hand, .. }) = member.work.take() else { return Vec::new() };
         match end {
             End::Well | End::HungUp => {}
-            End::NoRanges if member.ranges => {
+            // Who is out stays out.
+            End::NoRanges if member.ranges && member.standing != Standing::Out => {
                 (member.ranges, member.standing) = (false, Standing::SetBack);
             }
             End::Busy => member.busy = true,
@@ -258,40 +269,6 @@ impl Schedule {
             self.pieces[*index] = State::Free;
         }
         free
-    }
-
-    /// Sets back whoever is late, if somebody who could do its work has none. To be asked when [`Self::next_run`] has none.
-    pub fn late(&mut self, now: Instant) -> Vec<(usize, Late)> {
-        let idle = self.idle();
-        let busy = self.members.iter().enumerate().filter_map(|(number, member)| Some((number, member.work.as_ref()?)));
-        let late: Vec<_> = busy.filter_map(|(number, work)| Some((number, self.lateness(work, &idle, now)?))).collect();
-        for (number, _) in &late {
-            self.members[*number].standing = Standing::SetBack;
-        }
-        late
-    }
-
-    fn lateness(&self, work: &Work, idle: &[usize], now: Instant) -> Option<Late> {
-        let piece = work.hand.as_ref().map_or(work.rest.start, |hand| hand.index);
-        let helpers = || idle.iter().filter(|helper| self.members[**helper].ranges && self.holds(**helper, piece));
-        helpers().next()?;
-        let silent = now.saturating_duration_since(work.moved);
-        if silent >= STALL {
-            return Some(Late::Stalled(silent));
-        }
-        if let (Some(pace), Some(hand)) = (helpers().filter_map(|helper| self.members[*helper].pace).min(), &work.hand)
-        {
-            let took = now.saturating_duration_since(hand.since);
-            let whole =
-                took.as_millis() * u128::from(self.size) / u128::from(work.bytes.saturating_sub(hand.before).max(1));
-            let whole = Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX));
-            // Whether a silent one is slow or has stalled will be seen.
-            let late = took >= HASTE && silent < STALL / 2 && whole.saturating_sub(took) > 2 * (REQUEST + pace);
-            return late.then_some(Late::Slower(whole, pace));
-        }
-        let since = now.saturating_duration_since(work.began);
-        let rate = work.bytes / since.as_secs().max(1);
-        (since >= START && rate < CRAWL).then_some(Late::Crawls(rate))
     }
 
     /// Somebody said nothing of what it has: it is not there any more.
@@ -330,7 +307,8 @@ impl Schedule {
 
     /// If nobody in good standing is left, those who were set back are.
     fn call_back(&mut self) {
-        if self.members.iter().all(|member| member.standing != Standing::Good || member.holds.is_some()) {
+        let origin = |member: &Member| member.standing == Standing::Good && member.holds.is_none() && member.ranges;
+        if !self.members.iter().any(origin) {
             for member in &mut self.members {
                 // Who was told to stop has not stopped yet as long as it has work.
                 if member.standing == Standing::SetBack && member.work.is_none() {
@@ -344,6 +322,11 @@ impl Schedule {
     fn idle(&self) -> Vec<usize> {
         let idle = |member: &Member| member.standing == Standing::Good && member.work.is_none() && !member.busy;
         self.members.iter().enumerate().filter(|(_, member)| idle(member)).map(|(number, _)| number).collect()
+    }
+
+    /// Whether it has everything, and gives parts of it.
+    fn is_origin(&self, member: usize) -> bool {
+        self.members[member].holds.is_none() && self.members[member].ranges
     }
 
     fn holds(&self, member: usize, piece: usize) -> bool {
@@ -361,7 +344,7 @@ impl Schedule {
         };
         match &self.members[member].holds {
             Some(_) => self.holds(member, piece),
-            None => !self.members.iter().any(spare),
+            None => !self.spared || !self.members.iter().any(spare),
         }
     }
 

@@ -1,3 +1,4 @@
+use super::late::CRAWL;
 use super::*;
 
 /// Bytes of a piece.
@@ -275,6 +276,139 @@ fn a_neighbour_that_is_busy_is_asked_again_later_and_an_origin_not_at_once() {
     assert!(!schedule.may_resume(neighbour));
     schedule.left(neighbour);
     assert_eq!(runs(&mut schedule, now), [(0, 0..1)]);
+}
+
+/// As often as the crew looks, for so long: lets everybody have work, and gives the runs that the origin, number 0, got.
+fn origins_runs(
+    schedule: &mut Schedule,
+    begin: Instant,
+    until: u64,
+    said: &mut dyn FnMut(&mut Schedule, Instant),
+) -> Vec<Range<usize>> {
+    let mut given = Vec::new();
+    for tick in 0..until * 10 {
+        let now = begin + Duration::from_millis(100 * tick);
+        said(schedule, now);
+        for (member, run) in runs(schedule, now) {
+            if member == 0 {
+                given.push(run);
+                while schedule.end(0).is_some_and(|end| schedule.members[0].work.as_ref().unwrap().rest.start < end) {
+                    receive(schedule, 0, 1, now, Duration::from_millis(100));
+                }
+                schedule.ended(0, End::Well);
+            }
+        }
+    }
+    given
+}
+
+#[test]
+fn an_origin_is_not_spared_for_neighbours_that_say_much_and_give_nothing() {
+    let (mut schedule, now) = schedule(60, 1);
+    let neighbours = [schedule.join(Standing::Good, false), schedule.join(Standing::Good, false)];
+    // Each says in turn that everything is coming to it, before the other one's word is too old.
+    let mut said = |schedule: &mut Schedule, at: Instant| {
+        let turn = usize::from((at.duration_since(now).as_secs() / 4).is_multiple_of(2));
+        schedule.has(neighbours[turn], &states(&"1".repeat(60)), at);
+        schedule.has(neighbours[1 - turn], &states(&"0".repeat(60)), at);
+    };
+    assert_eq!(origins_runs(&mut schedule, now, 5, &mut said), []);
+    let given = origins_runs(&mut schedule, now + seconds(5), 16, &mut said);
+    // One piece to see how fast it is, then all.
+    assert_eq!((given[0].len(), schedule.is_complete()), (1, true), "{given:?}");
+}
+
+#[test]
+fn waits_of_an_origin_count_however_short() {
+    let (mut schedule, now) = schedule(60, 1);
+    let neighbour = schedule.join(Standing::Good, false);
+    // It leaves the origin a piece every second.
+    let mut said = |schedule: &mut Schedule, at: Instant| {
+        let tick = at.duration_since(now).as_millis() / 100;
+        schedule.has(neighbour, &states(&"1".repeat(60)), at);
+        let free = schedule.pieces.iter().position(|piece| *piece == State::Free);
+        if let (0, Some(free)) = (tick % 10, free) {
+            schedule.members[neighbour].holds.as_mut().unwrap()[free].0 = PieceState::Missing;
+        }
+    };
+    let given = origins_runs(&mut schedule, now, 9, &mut said);
+    assert!(schedule.is_complete(), "{given:?}");
+}
+
+#[test]
+fn an_origin_is_not_spared_for_a_neighbour_that_is_many_times_slower() {
+    for (bytes_a_second, spared) in [(300 << 10, false), (4 << 20, true)] {
+        let (mut schedule, begin) = schedule(60, 1);
+        let neighbour = schedule.join(Standing::Good, false);
+        schedule.has(neighbour, &states(&"2".repeat(60)), begin);
+        let mut came = 0;
+        // It gives what it has, piece after piece.
+        let mut said = |schedule: &mut Schedule, now: Instant| {
+            let Some(work) = &schedule.members[neighbour].work else { return };
+            let (hand, before) = work.hand.as_ref().map_or((None, came), |hand| (Some(hand.index), hand.before));
+            came += bytes_a_second / 10;
+            schedule.seen(neighbour, came, now);
+            match hand {
+                Some(index) if came >= before + SIZE => {
+                    schedule.filled(neighbour, now);
+                    schedule.proved(index);
+                }
+                Some(_) => return,
+                None => {}
+            }
+            if schedule.next_piece(neighbour, came, now).is_none() {
+                (came, _) = (0, schedule.ended(neighbour, End::Well));
+            }
+        };
+        let given = origins_runs(&mut schedule, begin, 25, &mut said);
+        let pieces: usize = given.iter().map(ExactSizeIterator::len).sum();
+        assert_eq!(pieces <= 1, spared, "{bytes_a_second}: {given:?}");
+        // The neighbour keeps no more than the piece in its hand.
+        let left = schedule.pieces.iter().filter(|piece| **piece != State::Proved).count();
+        assert!(left <= usize::from(!spared), "{bytes_a_second}: {left}");
+    }
+}
+
+#[test]
+fn neighbours_that_only_hold_pieces_come_to_an_end() {
+    let mut schedule = Schedule::new(1, SIZE);
+    let begin = Instant::now();
+    for _ in 0..2 {
+        let neighbour = schedule.join(Standing::Good, false);
+        schedule.has(neighbour, &states("2"), begin);
+    }
+    let mut bytes = 0;
+    for second in 0..120 {
+        let now = begin + seconds(second);
+        for (member, _) in runs(&mut schedule, now) {
+            // As good as nothing, but something.
+            bytes += 1;
+            schedule.next_piece(member, 0, now);
+            schedule.seen(member, bytes, now);
+        }
+        for (member, _) in schedule.late(now) {
+            schedule.ended(member, End::HungUp);
+        }
+    }
+    // The last one has all the patience that there is.
+    assert_eq!([0, 1].iter().filter(|member| schedule.counts(**member)).count(), 1);
+}
+
+#[test]
+fn who_lied_stays_out_whatever_else_it_does() {
+    let (mut schedule, now) = schedule(20, 2);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    schedule.filled(0, now);
+    let now = receive(&mut schedule, 1, 10, now, seconds(1)) + seconds(10);
+    schedule.ended(1, End::Well);
+    schedule.wrong(0, 0);
+    assert_eq!(schedule.late(now), [], "it was told to stop already");
+    schedule.ended(0, End::NoRanges);
+    assert!(!schedule.counts(0));
+    assert_eq!(runs(&mut schedule, now), [(1, 0..10)]);
+    schedule.ended(1, End::Failed);
+    assert_eq!(runs(&mut schedule, now), [], "who lied is asked again");
 }
 
 /// Lets source 0 come to the end of its run, whose first piece is in hand.
