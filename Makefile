@@ -42,6 +42,7 @@ demo: build ## Boot a signed Debian release end to end in QEMU, and hand over it
 test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
 	$(PHASE) size --init $(INIT)
 	cargo test --profile host --workspace --exclude qemu --features verify/cli
+	cargo test --profile host --package discover --test names --target $(TARGET) # the C library of init
 	$(PHASE) lab kernel
 	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test --profile host --package initramfs --lib -- --ignored
 	cargo test --profile host --package qemu -- --test-threads=2
