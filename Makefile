@@ -11,7 +11,7 @@ TOOLS      := build/tools
 # uidmap lets mmdebstrap work for a user who is not root.
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
 TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon musl-tools \
-                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools mtools xorriso swtpm ovmf grub-common grub-pc-bin grub-efi-amd64-bin
+                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools mtools xorriso swtpm ovmf ovmf-ia32 grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
@@ -42,7 +42,7 @@ demo: build ## Boot a signed Debian release end to end in QEMU, and hand over it
 test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
 	$(PHASE) size --init $(INIT)
 	cargo test --profile host --workspace --exclude qemu --features verify/cli
-	cargo test --profile host --package discover --test names --target $(TARGET) # the C library of init
+	cargo test --profile host --package discover --test names --target $(TARGET) -- --nocapture # with the C library of init, where a panic ends the program at once
 	$(PHASE) lab kernel
 	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test --profile host --package initramfs --lib -- --ignored
 	cargo test --profile host --package qemu -- --test-threads=2
