@@ -1,9 +1,11 @@
-//! `phase image`: the initramfs of stage one, with its trust and configuration, and that of a release, with its modules.
+//! `phase image`: the initramfs of stage one, with its trust and configuration, and that of a release, with its modules; and
+//! images written to sticks.
 //!
 //! What a machine would refuse at boot (a trust file, a configuration, a module that the kernel lacks) is refused here.
 
 pub mod config;
 mod settings;
+pub mod write;
 
 use std::{fmt::Write as _, path::Path, path::PathBuf, process::ExitCode};
 
@@ -26,7 +28,7 @@ use crate::{
 };
 pub use settings::Settings;
 
-/// Makes boot images.
+/// Makes boot images, and writes them to sticks.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -35,7 +37,8 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    Initramfs(InitramfsArgs),
+    Initramfs(Box<InitramfsArgs>),
+    Write(write::WriteArgs),
 }
 
 /// Which stage an initramfs is for.
@@ -129,7 +132,10 @@ pub struct Member {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Command::Initramfs(args) = &args.command;
+    let args = match &args.command {
+        Command::Initramfs(args) => args,
+        Command::Write(args) => return write::run(args),
+    };
     let report = initramfs(args)?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);

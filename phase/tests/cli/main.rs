@@ -20,3 +20,4 @@ mod publish;
 mod serve;
 mod signer;
 mod trust;
+mod write;
