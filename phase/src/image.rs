@@ -1,9 +1,10 @@
-//! `phase image`: the initramfs of stage one, with its trust and configuration, and that of a release, with its modules; and
-//! images written to sticks.
+//! `phase image`: the initramfs of stage one, with its trust and configuration, and that of a release, with its modules;
+//! disks around the first, and images written to sticks.
 //!
 //! What a machine would refuse at boot (a trust file, a configuration, a module that the kernel lacks) is refused here.
 
 pub mod config;
+pub mod disk;
 mod settings;
 pub mod write;
 
@@ -37,6 +38,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Disk(disk::DiskArgs),
     Initramfs(Box<InitramfsArgs>),
     Write(write::WriteArgs),
 }
@@ -132,17 +134,21 @@ pub struct Member {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let args = match &args.command {
-        Command::Initramfs(args) => args,
+    match &args.command {
+        Command::Disk(args) => show(&disk::disk(args)?, args.json, disk::print)?,
+        Command::Initramfs(args) => show(&initramfs(args)?, args.json, print)?,
         Command::Write(args) => return write::run(args),
-    };
-    let report = initramfs(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print(&report);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn show<R: Serialize>(report: &R, json: bool, print: impl Fn(&R)) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        print(report);
+    }
+    Ok(())
 }
 
 /// Makes the initramfs and writes it.

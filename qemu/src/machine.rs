@@ -56,6 +56,8 @@ struct DirectKernel {
 struct Flash {
     code: PathBuf,
     variables: PathBuf,
+    /// Whether only system management mode may write the variables.
+    guarded: bool,
 }
 
 /// A machine: q35, one serial console, a VGA framebuffer, virtio devices.
@@ -167,7 +169,15 @@ impl Machine {
     /// (of OVMF, a copy of `OVMF_VARS_4M.fd`).
     #[must_use]
     pub fn uefi(mut self, code: &Path, variables: &Path) -> Self {
-        self.flash = Some(Flash { code: code.to_owned(), variables: variables.to_owned() });
+        self.flash = Some(Flash { code: code.to_owned(), variables: variables.to_owned(), guarded: false });
+        self
+    }
+
+    /// The same for a firmware that keeps its variables by system management mode: OVMF of 32 bits, and those that are made for
+    /// Secure Boot.
+    #[must_use]
+    pub fn guarded_uefi(mut self, code: &Path, variables: &Path) -> Self {
+        self.flash = Some(Flash { code: code.to_owned(), variables: variables.to_owned(), guarded: true });
         self
     }
 
@@ -250,7 +260,10 @@ impl Machine {
             arguments.add_path("-initrd", initrd);
             arguments.add(["-append", &self.command_line()]);
         }
-        if let Some(Flash { code, variables }) = &self.flash {
+        if let Some(Flash { code, variables, guarded }) = &self.flash {
+            if *guarded {
+                arguments.add(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+            }
             arguments.add_with_path("-drive", "if=pflash,unit=0,format=raw,readonly=on,file=", code, "")?;
             arguments.add_with_path("-drive", "if=pflash,unit=1,format=raw,file=", variables, "")?;
         }
@@ -318,7 +331,7 @@ impl Machine {
             readable("kernel", kernel)?;
             readable("initramfs", initrd)?;
         }
-        if let Some(Flash { code, variables }) = &self.flash {
+        if let Some(Flash { code, variables, .. }) = &self.flash {
             readable("firmware", code)?;
             readable("firmware variables", variables)?;
         }

@@ -7,6 +7,7 @@ mod announce;
 mod common;
 mod connections;
 mod discover;
+mod disk;
 mod document;
 mod holders;
 mod image;

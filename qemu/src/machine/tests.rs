@@ -104,6 +104,14 @@ fn a_machine_without_a_kernel_boots_its_first_drive_from_its_firmware() {
 }
 
 #[test]
+fn only_a_guarded_firmware_keeps_its_variables_from_the_kernel() {
+    let guard = "-global driver=cfi.pflash01,property=secure,value=on";
+    let [code, variables] = ["/code", "/vars"].map(Path::new);
+    assert!(command(&Machine::from_firmware().guarded_uefi(code, variables)).contains(guard));
+    assert!(!command(&Machine::from_firmware().uefi(code, variables)).contains("-global"));
+}
+
+#[test]
 fn a_missing_kernel_is_named() {
     let error = Machine::new(Path::new("/nowhere/vmlinuz"), Path::new("/i")).start().unwrap_err();
     assert_eq!(error.to_string(), "the machine's kernel /nowhere/vmlinuz cannot be read");

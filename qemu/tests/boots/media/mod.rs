@@ -2,5 +2,6 @@
 //! the whole matrix is in `make test-media`.
 
 mod boot_loader;
+mod disk_image;
 mod every_bus;
 mod several_buses;

@@ -11,9 +11,28 @@ use tempfile::TempDir;
 
 use super::Lab;
 
-/// The firmware's code, and its variables as they are delivered (package ovmf).
-const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-const DELIVERED: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+/// A firmware: its code, its variables as they are delivered, and the package that has both.
+struct Delivered {
+    code: &'static str,
+    variables: &'static str,
+    package: &'static str,
+    /// Whether it keeps its variables by system management mode.
+    guarded: bool,
+}
+
+const X64: Delivered = Delivered {
+    code: "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    variables: "/usr/share/OVMF/OVMF_VARS_4M.fd",
+    package: "ovmf",
+    guarded: false,
+};
+/// There is only that for Secure Boot, which is off as long as nobody enrols a key.
+const IA32: Delivered = Delivered {
+    code: "/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd",
+    variables: "/usr/share/OVMF/OVMF32_VARS_4M.fd",
+    package: "ovmf-ia32",
+    guarded: true,
+};
 
 /// A guest that waits for Enter, then writes a variable and switches off.
 const WRITER: &str = r"#!/bin/busybox sh
@@ -29,22 +48,36 @@ exec $b poweroff -f
 ";
 
 /// A board's UEFI with its variables.
-pub(crate) struct Uefi(TempDir);
+pub(crate) struct Uefi {
+    delivered: Delivered,
+    directory: TempDir,
+}
 
 impl Uefi {
-    /// As it is delivered: two of them that are switched on with the same devices write the same by themselves.
+    /// Of 64 bits, as it is delivered: two of them that are switched on with the same devices write the same by themselves.
     pub(crate) fn new() -> Self {
-        let firmware = Self(tempfile::tempdir().unwrap());
-        for file in [CODE, DELIVERED] {
-            assert!(Path::new(file).exists(), "{file} is not there: apt-get install ovmf");
+        Self::of(X64)
+    }
+
+    /// Of 32 bits, as Macs of 2006 to 2009 have it.
+    pub(crate) fn of_32_bits() -> Self {
+        Self::of(IA32)
+    }
+
+    fn of(delivered: Delivered) -> Self {
+        let firmware = Self { delivered, directory: tempfile::tempdir().unwrap() };
+        let Delivered { code, variables, package, .. } = firmware.delivered;
+        for file in [code, variables] {
+            assert!(Path::new(file).exists(), "{file} is not there: apt-get install {package}");
         }
-        fs::copy(DELIVERED, firmware.path()).unwrap();
+        fs::copy(variables, firmware.path()).unwrap();
         firmware
     }
 
     /// The machine with this firmware.
     pub(crate) fn plug(&self, machine: Machine) -> Machine {
-        machine.uefi(Path::new(CODE), &self.path())
+        let code = Path::new(self.delivered.code);
+        if self.delivered.guarded { machine.guarded_uefi(code, &self.path()) } else { machine.uefi(code, &self.path()) }
     }
 
     /// Every byte of the flash chip that has the variables, also while the machine runs.
@@ -53,7 +86,7 @@ impl Uefi {
     }
 
     fn path(&self) -> PathBuf {
-        self.0.path().join("variables")
+        self.directory.path().join("variables")
     }
 }
 

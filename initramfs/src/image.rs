@@ -1,0 +1,19 @@
+//! Whole media around a boot kernel and its initramfs.
+//!
+//! Guarantees: made without root and without loop mounts; the same content, time and GRUB give the same bytes in any
+//! folder, because every identity on a medium (GUIDs, serial numbers) is derived from what is on it.
+
+mod disk;
+mod error;
+mod ext4;
+mod fat;
+mod grub;
+mod identity;
+mod layout;
+mod program;
+mod table;
+
+pub use disk::{BootFile, Content, Data, Disk, Label, Made};
+pub use error::DiskError;
+pub use grub::FOLDER as GRUB_FOLDER;
+pub use uuid::Uuid;

@@ -1,0 +1,155 @@
+//! The boot partition: a FAT32, which every UEFI, GRUB and operating system reads. Made by mtools in its place in the image.
+//!
+//! (The crate fatfs 0.3.6 was tried: `fsck.vfat` complains of the `..` of its directories.)
+//!
+//! Guarantees: files stand there in the order of their names, each with the one given time.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{
+    BootFile, Content, DiskError, Label,
+    layout::{ALIGNMENT, SECTOR},
+    program::Program,
+};
+
+const MFORMAT: Program = Program { name: "mformat", package: "mtools" };
+const MMD: Program = Program { name: "mmd", package: "mtools" };
+const MCOPY: Program = Program { name: "mcopy", package: "mtools" };
+
+/// Smallest size in bytes: FAT32 has at least 65,525 clusters of at least one sector.
+const SMALLEST: u64 = 40 << 20;
+/// From this size in bytes on, clusters have [`CLUSTER`] bytes, below it one sector.
+const LARGE: u64 = 272 << 20;
+/// Bytes of a cluster of a large partition.
+const CLUSTER: u64 = 4096;
+/// Bytes that stay free, for what people add.
+const FREE: u64 = 8 << 20;
+/// 1980-01-01T00:00:00Z in seconds since 1970, where the time of FAT begins.
+const FIRST: u32 = 315_532_800;
+
+/// What the file system says of itself.
+pub(super) struct Volume {
+    /// Its name.
+    pub(super) label: Label,
+    /// Its serial number.
+    pub(super) serial: u32,
+    /// Time of every file, in seconds since 1970.
+    pub(super) mtime: u32,
+}
+
+/// Bytes of a partition with room for files of these paths and sizes.
+pub(super) fn room<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Result<u64, DiskError> {
+    let mut content = 0;
+    for (path, size) in files {
+        if size > u64::from(u32::MAX) {
+            return Err(DiskError::TooLarge { path: path.to_owned(), size });
+        }
+        // Each directory of its path may be new, and entries of long names may take one more cluster.
+        content += size.next_multiple_of(CLUSTER) + (path.split('/').count() as u64 + 1) * CLUSTER;
+    }
+    // Two tables of 4 bytes for each cluster of 512 bytes.
+    let tables = content.div_ceil(64);
+    Ok((content + tables + FREE).max(SMALLEST).next_multiple_of(ALIGNMENT))
+}
+
+/// Makes the file system in `range` of the image, with these files, which are sorted.
+pub(super) fn write(
+    image: &Path,
+    range: &Range<u64>,
+    files: &[(&BootFile, u64)],
+    volume: &Volume,
+) -> Result<(), DiskError> {
+    let tools = Tools { image, range, mtime: volume.mtime };
+    tools.format(volume)?;
+    let mut made = BTreeSet::new();
+    for (file, _) in files {
+        for (end, _) in file.path.match_indices('/') {
+            if made.insert(&file.path[..end]) {
+                tools.directory(&file.path[..end])?;
+            }
+        }
+        tools.copy(file)?;
+    }
+    Ok(())
+}
+
+/// What the tools of mtools are told alike.
+struct Tools<'a> {
+    image: &'a Path,
+    range: &'a Range<u64>,
+    mtime: u32,
+}
+
+impl Tools<'_> {
+    fn format(&self, volume: &Volume) -> Result<(), DiskError> {
+        let size = self.range.end - self.range.start;
+        let cluster = if size < LARGE { SECTOR } else { CLUSTER };
+        let mut command = self.command(&MFORMAT)?;
+        // The geometry is what BIOSes make of large disks, and nothing uses it.
+        command.args(["-F", "-T", &(size / SECTOR).to_string(), "-h", "255", "-s", "63"]);
+        command.args(["-c", &(cluster / SECTOR).to_string(), "-N", &format!("{:08x}", volume.serial)]);
+        command.args(["-v", volume.label.as_str(), "::"]);
+        MFORMAT.run(command)
+    }
+
+    fn directory(&self, path: &str) -> Result<(), DiskError> {
+        let mut command = self.command(&MMD)?;
+        command.arg(format!("::/{path}"));
+        MMD.run(command)
+    }
+
+    fn copy(&self, file: &BootFile) -> Result<(), DiskError> {
+        let mut command = self.command(&MCOPY)?;
+        let bytes;
+        let source = match &file.content {
+            Content::File(path) => absolute(path)?,
+            Content::Bytes(content) => {
+                bytes = tempfile::NamedTempFile::new().map_err(DiskError::file(std::env::temp_dir()))?;
+                fs::write(bytes.path(), content).map_err(DiskError::file(bytes.path()))?;
+                bytes.path().to_owned()
+            }
+        };
+        command.arg(source).arg(format!("::/{}", file.path));
+        MCOPY.run(command)
+    }
+
+    /// One tool, for the file system in the range.
+    fn command(&self, program: &Program) -> Result<Command, DiskError> {
+        let mut place = OsString::from(absolute(self.image)?);
+        place.push(format!("@@{}", self.range.start));
+        let mut command = program.command()?;
+        command.arg("-i").arg(place);
+        // What a person has set for drives of their own is not for this one.
+        command.env("MTOOLSRC", "/dev/null").env("SOURCE_DATE_EPOCH", self.mtime.max(FIRST).to_string());
+        // FAT has local time.
+        command.env("TZ", "UTC0");
+        Ok(command)
+    }
+}
+
+/// A path that mtools does not take for one with a drive's letter.
+fn absolute(path: &Path) -> Result<PathBuf, DiskError> {
+    std::path::absolute(path).map_err(DiskError::file(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_a_fat32_and_holds_what_it_is_for() {
+        assert_eq!(room([("a", 1)]).unwrap(), SMALLEST);
+        let many = (0..10_000).map(|_| ("phase/blobs/sha256/x", 1));
+        assert_eq!(room(many).unwrap() % ALIGNMENT, 0);
+        assert!(room([("a", 100 << 20)]).unwrap() >= (100 << 20) + FREE);
+        let message = room([("phase/root", 4 << 30)]).unwrap_err().to_string();
+        assert_eq!(message, "phase/root has 4294967296 bytes; FAT32 holds files below 4 GiB");
+    }
+}
