@@ -51,7 +51,7 @@ test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints,
 test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (about half an hour)
 	cargo test --profile host --package qemu --test network -- --include-ignored --test-threads=2
 
-test-media: test-deps build ## Boot from every bus, file system and boot loader (docs/modes.md), under a kernel of real machines (about ten minutes)
+test-media: test-deps build ## Boot from every bus, file system and boot loader (docs/modes.md), under a kernel of real machines (about a quarter of an hour)
 	cargo test --profile host --package qemu --test boots -- --include-ignored --test-threads=2 media::
 
 test-scale: test-deps build ## 200 clients at once on `phase serve` and on nginx; 20 machines that share a release, and 20 that do not

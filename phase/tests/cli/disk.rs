@@ -45,6 +45,10 @@ fn two_builds_in_different_folders_are_equal() {
     let dates: Vec<&str> =
         listing.split_whitespace().filter(|word| word.len() == 10 && word.starts_with("20")).collect();
     assert!(dates.len() > 10 && dates.iter().all(|date| *date == "2023-11-14"), "{listing}");
+    fs::write(one.path().join("data"), &image(&one)[42 << 20..50 << 20]).unwrap();
+    let data = text(&program(one.path(), "/usr/sbin/dumpe2fs", &["-h", "data"]));
+    let created = data.lines().find(|line| line.starts_with("Filesystem created:")).unwrap();
+    assert!(created.ends_with(" 2023"), "{created}");
 
     // Other content has another identity.
     fs::write(other.path().join("vmlinuz"), kernel(0x0021_0000)).unwrap();

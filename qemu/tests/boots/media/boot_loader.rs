@@ -113,3 +113,24 @@ fn starts_internet_mode_if_nobody_is_there() {
     let mut boot = Boot::start(&image.as_a_disc());
     assert_eq!(boot.reaches("mode", Event::End).field("mode"), Some("internet"));
 }
+
+#[test]
+#[ignore = "one row of `make test-media`"]
+fn shows_the_messages_of_the_kernel_if_asked_to() {
+    let image = Image::new();
+    let mut boot = at_the_menu(&image.as_a_disc(), "m");
+    boot.shows("Verbose: Private");
+    boot.types("p");
+    boot.shows("Kernel command line: ");
+    assert_eq!(boot.reaches("mode", Event::End).field("mode"), Some("private"));
+}
+
+#[test]
+#[ignore = "one row of `make test-media`"]
+fn opens_the_rescue_prompt_if_asked_to() {
+    let image = Image::new();
+    let mut boot = at_the_menu(&image.as_a_disc(), "r");
+    boot.shows("Rescue prompt: Private");
+    boot.types("p");
+    boot.shows("Phase Boot rescue prompt");
+}
