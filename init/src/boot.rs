@@ -149,6 +149,10 @@ impl StageOne<'_> {
         })?;
         self.introduce(&newest, places);
         let Newest { source, release, others, .. } = newest;
+        places.put_first(|place| {
+            place == source
+                || others.iter().any(|(holder, other)| holder == place && other.digest() == release.digest())
+        });
         let chosen = |holder: &str, release| Chosen {
             release,
             source: holder.to_owned(),

@@ -16,7 +16,7 @@ pub struct Pool {
 #[derive(Debug)]
 struct Place {
     source: Arc<Source>,
-    /// Whether it left us waiting.
+    /// Whether it left us waiting, or offers another release.
     late: bool,
     /// Whether it gave bytes that are not the signed ones.
     lied: bool,
@@ -51,7 +51,7 @@ impl Pool {
         }
     }
 
-    /// Asks the place of this name only if nobody else is left: it left us waiting.
+    /// Asks the place of this name only if nobody else is left: it left us waiting, or offers another release.
     pub fn set_back(&self, name: &str) {
         for place in self.places().iter_mut().filter(|place| place.source.name() == name) {
             place.late = true;

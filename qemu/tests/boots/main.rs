@@ -41,6 +41,7 @@ mod restarts_if_the_release_has_no_init;
 mod says_that_the_server_has_no_release;
 mod says_that_the_server_is_away;
 mod says_that_there_is_no_medium;
+mod shares_until_it_jumps;
 mod shows_the_menu_on_screen_and_serial_line;
 mod takes_a_release_from_another_medium;
 mod takes_from_the_next_origin_only_what_is_missing;
