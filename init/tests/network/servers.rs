@@ -15,7 +15,7 @@ fn busybox_udhcpd_is_understood() {
     let (config, leases) = (server.files().join("udhcpd.conf"), server.files().join("leases"));
     fs::write(&leases, "").unwrap();
     let text = format!(
-        "start 10.77.0.50\nend 10.77.0.60\ninterface to-eth0\nlease_file {}\npidfile {}\noption subnet 255.255.255.0\n\
+        "start 10.77.0.50\nend 10.77.0.59\ninterface to-eth0\nlease_file {}\npidfile {}\noption subnet 255.255.255.0\n\
          option router 10.77.0.1\noption dns 10.77.0.53\noption lease 120\n",
         leases.display(),
         server.files().join("udhcpd.pid").display()
