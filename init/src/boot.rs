@@ -47,6 +47,8 @@ struct Chosen<'a> {
     release: Verified<Manifest>,
     /// Who gave the envelope.
     source: String,
+    /// Everybody who offers this release.
+    offered_by: Vec<String>,
     /// All envelopes that were found: what it gave is among them.
     found: &'a Gathered,
     /// Every place: a blob is named by its digest, so that whoever has another release may have it as well.
@@ -149,13 +151,10 @@ impl StageOne<'_> {
         })?;
         self.introduce(&newest, places);
         let Newest { source, release, others, .. } = newest;
-        places.put_first(|place| {
-            place == source
-                || others.iter().any(|(holder, other)| holder == place && other.digest() == release.digest())
-        });
-        let chosen = |holder: &str, release| Chosen {
+        let chosen = |holder: String, release| Chosen {
             release,
-            source: holder.to_owned(),
+            offered_by: vec![holder.clone()],
+            source: holder,
             found: &places.found,
             sources: &places.sources,
             trust: &believed.trust,
@@ -163,13 +162,13 @@ impl StageOne<'_> {
             mode,
             connection: places.connection.as_ref(),
         };
-        let best = chosen(&source, release);
+        let mut best = chosen(source, release);
         let mut further: Vec<Chosen<'a>> = Vec::new();
         for (holder, release) in others {
-            let next = chosen(&holder, release);
-            let mut known = std::iter::once(&best).chain(&further);
-            if known.all(|known| known.release.digest() != next.release.digest()) {
-                further.push(next);
+            let mut known = std::iter::once(&mut best).chain(&mut further);
+            match known.find(|known| known.release.digest() == release.digest()) {
+                Some(known) => known.offered_by.push(holder),
+                None => further.push(chosen(holder, release)),
             }
         }
         Ok((best, further))
@@ -184,7 +183,7 @@ impl StageOne<'_> {
     ) -> Result<Outcome, BootError> {
         let mut chosen = best;
         for next in further {
-            let error = match self.enter(config, &chosen, drivers) {
+            let error = match self.enter_one(config, &chosen, drivers) {
                 Err(BootError::Download(error)) => error,
                 outcome => return outcome,
             };
@@ -194,7 +193,18 @@ impl StageOne<'_> {
             ));
             chosen = next;
         }
-        self.enter(config, &chosen, drivers)
+        self.enter_one(config, &chosen, drivers)
+    }
+
+    /// Enters this release. Whoever offers it is asked for its bytes first.
+    fn enter_one(
+        &self,
+        config: &Config,
+        chosen: &Chosen<'_>,
+        drivers: &modules::Drivers,
+    ) -> Result<Outcome, BootError> {
+        chosen.sources.prefer(|place| chosen.offered_by.iter().any(|holder| holder == place));
+        self.enter(config, chosen, drivers)
     }
 
     /// Says what was chosen, and what is odd about what was found.

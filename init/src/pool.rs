@@ -16,8 +16,10 @@ pub struct Pool {
 #[derive(Debug)]
 struct Place {
     source: Arc<Source>,
-    /// Whether it left us waiting, or offers another release.
+    /// Whether it left us waiting.
     late: bool,
+    /// Whether it offers another release than the one that is wanted.
+    elsewhere: bool,
     /// Whether it gave bytes that are not the signed ones.
     lied: bool,
 }
@@ -39,7 +41,7 @@ impl Pool {
         let known = places.iter().any(|place| place.source.name() == source.name());
         let joins = !known && places.len() < 2 * Limits::default().origins;
         if joins {
-            places.push(Place { source, late: false, lied: false });
+            places.push(Place { source, late: false, elsewhere: false, lied: false });
         }
         joins
     }
@@ -51,16 +53,24 @@ impl Pool {
         }
     }
 
-    /// Asks the place of this name only if nobody else is left: it left us waiting, or offers another release.
+    /// Asks the place of this name only if nobody else is left: it left us waiting.
     pub fn set_back(&self, name: &str) {
         for place in self.places().iter_mut().filter(|place| place.source.name() == name) {
             place.late = true;
         }
     }
 
-    /// Whether the place of this name was set back.
-    pub fn is_late(&self, name: &str) -> bool {
-        self.places().iter().any(|place| place.late && place.source.name() == name)
+    /// Asks the others only if nobody else is left, until the next call: they may have the bytes as well, since a blob is
+    /// named by its digest, and do not offer the release that is wanted. Who joins later is taken to offer it.
+    pub fn prefer(&self, offers: impl Fn(&str) -> bool) {
+        for place in self.places().iter_mut() {
+            place.elsewhere = !offers(place.source.name());
+        }
+    }
+
+    /// Whether the place of this name is asked only if nobody else is left.
+    pub fn is_last(&self, name: &str) -> bool {
+        self.places().iter().any(|place| (place.late || place.elsewhere) && place.source.name() == name)
     }
 
     /// The names of those who lied.
@@ -122,7 +132,19 @@ mod tests {
         let pool = Pool::new([1, 2].map(source));
         pool.set_back("http://192.0.2.1");
         assert_eq!(names(&pool).len(), 2);
-        assert!(pool.is_late("http://192.0.2.1") && !pool.is_late("http://192.0.2.2"));
+        assert!(pool.is_last("http://192.0.2.1") && !pool.is_last("http://192.0.2.2"));
+    }
+
+    #[test]
+    fn who_offers_another_release_is_last_for_this_one_alone() {
+        let pool = Pool::new([1, 2].map(source));
+        pool.prefer(|name| name.ends_with(".1"));
+        assert!(!pool.is_last("http://192.0.2.1") && pool.is_last("http://192.0.2.2"));
+        pool.set_back("http://192.0.2.1");
+        pool.prefer(|name| name.ends_with(".2"));
+        assert!(pool.is_last("http://192.0.2.1") && !pool.is_last("http://192.0.2.2"), "late, and on the other side");
+        pool.prefer(|_| true);
+        assert!(pool.is_last("http://192.0.2.1"), "who is late stays so");
     }
 
     #[test]

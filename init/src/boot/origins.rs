@@ -152,7 +152,8 @@ fn manner(config: &Config, now: Now) -> Manner {
     }
 }
 
-/// The places for the download, those with a release first. Who is not on the link is asked for nothing more.
+/// The places for the download, those with a release first, since a pool has room for so many. Who is not on the link is asked
+/// for nothing more.
 fn places(found: Found, connection: network::Connection) -> Places {
     let Found { mut places, gathered, .. } = found;
     let ways = places.iter().filter(|(way, _)| *way != Way::Given);

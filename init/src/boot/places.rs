@@ -37,14 +37,6 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Lets the places that offer the release be asked first. The others may have its bytes as well, and are asked if nobody
-    /// else is left.
-    pub(super) fn put_first(&self, offers: impl Fn(&str) -> bool) {
-        for place in self.sources.sources().iter().filter(|place| !offers(place.name())) {
-            self.sources.set_back(place.name());
-        }
-    }
-
     /// What people call a place: its name, and how it was found if nobody gave it.
     pub(super) fn described(&self, name: &str) -> String {
         match self.ways.iter().find(|(known, _)| known == name) {

@@ -136,8 +136,8 @@ where
             if self.members.iter().any(|member| Arc::ptr_eq(&member.source, &source)) {
                 continue;
             }
-            let late = self.carrier.sources.is_late(source.name());
-            let standing = if late { Standing::SetBack } else { Standing::Good };
+            let last = self.carrier.sources.is_last(source.name());
+            let standing = if last { Standing::SetBack } else { Standing::Good };
             self.shared.table().schedule.join(standing, !source.is_neighbour());
             let (hangup, bytes) = (Hangup::default(), Arc::default());
             self.members.push(Member { source, hangup, bytes, asked: None, question: Weak::new(), told: false });
