@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod disk;
+pub mod parts;
 mod settings;
 pub mod write;
 
@@ -135,7 +136,7 @@ pub struct Member {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Disk(args) => show(&disk::disk(args)?, args.json, disk::print)?,
+        Command::Disk(args) => show(&disk::disk(args)?, args.output.json, disk::print)?,
         Command::Initramfs(args) => show(&initramfs(args)?, args.json, print)?,
         Command::Write(args) => return write::run(args),
     }
