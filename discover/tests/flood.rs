@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 use discover::mdns::{Advertisement, Heard, Offer, browse};
 use namespaces::{inside, ip};
 
-// It has helpers that other test programs use.
-#[allow(dead_code)]
 #[path = "support/namespaces.rs"]
 mod namespaces;
 

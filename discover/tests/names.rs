@@ -55,27 +55,46 @@ fn machine(name_servers: &[&str]) -> Helper {
     server
 }
 
-/// A name server that knows the IPv4 address of everything, and answers the question for an IPv6 address by a code of RFC 1035:
-/// the digit at the end of the first part of the name, such as `code5`.
-fn refuses_ipv6(address: &str) {
+/// A name server (RFC 1035) at port 53 of `address`. Of a question's name and type, `judge` makes a response code, an address
+/// (or none), and how long the answer takes.
+fn name_server<F>(address: &str, judge: F)
+where
+    F: Fn(&[u8], Kind) -> (u8, &'static [u8], Duration) + Send + 'static,
+{
     let socket = UdpSocket::bind((address, 53)).unwrap();
     thread::spawn(move || {
         let mut packet = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut packet) {
             // A header, the name up to a zero, type and class.
             let name = 12 + packet[12..length].iter().position(|&byte| byte == 0).unwrap();
+            let kind = if packet[name + 2] == 1 { Kind::Ipv4 } else { Kind::Ipv6 };
+            let (code, address, pause) = judge(&packet[12..name], kind);
             let mut answer = packet[..name + 5].to_vec();
-            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
-            if answer[name + 1..name + 3] == [0, 1] {
+            answer[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, 0, 0, 0, 0, 0]);
+            if !address.is_empty() {
                 answer[7] = 1;
-                answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
-            } else {
-                answer[3] |= answer[17] - b'0';
+                let length = address.len().to_le_bytes()[0];
+                answer.extend_from_slice(&[0xc0, 12, 0, packet[name + 2], 0, 1, 0, 0, 0, 60, 0, length]);
+                answer.extend_from_slice(address);
             }
-            socket.send_to(&answer, from).unwrap();
+            let socket = socket.try_clone().unwrap();
+            thread::spawn(move || {
+                thread::sleep(pause);
+                socket.send_to(&answer, from).unwrap();
+            });
         }
     });
 }
+
+/// Which kind of address is asked for.
+enum Kind {
+    Ipv4,
+    Ipv6,
+}
+
+const IPV4: &[u8] = &[127, 0, 0, 1];
+/// An address that no route leads to.
+const IPV6: &[u8] = &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
 
 /// Name servers of small routers do that.
 #[test]
@@ -84,7 +103,11 @@ fn a_name_server_that_refuses_questions_for_ipv6_is_enough() {
         return;
     }
     let _server = machine(&["127.0.0.9"]);
-    refuses_ipv6("127.0.0.9");
+    // The code of the answer about IPv6 is the digit at the end of the first part of the name, such as `code5`.
+    name_server("127.0.0.9", |name, kind| match kind {
+        Kind::Ipv4 => (0, IPV4, Duration::ZERO),
+        Kind::Ipv6 => (name[5] - b'0', &[], Duration::ZERO),
+    });
     // NOERROR without an address, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED.
     for code in [0, 2, 3, 4, 5] {
         let begin = Instant::now();
@@ -94,43 +117,6 @@ fn a_name_server_that_refuses_questions_for_ipv6_is_enough() {
     }
 }
 
-/// A name server that knows at once an IPv6 address of everything, to which no route leads, and after `pause` that of IPv4.
-fn is_slow_with_ipv4(address: &str, pause: Duration) {
-    let socket = UdpSocket::bind((address, 53)).unwrap();
-    thread::spawn(move || {
-        let mut packet = [0; 512];
-        while let Ok((length, from)) = socket.recv_from(&mut packet) {
-            // A header, the name up to a zero, type and class.
-            let name = 12 + packet[12..length].iter().position(|&byte| byte == 0).unwrap();
-            let mut answer = packet[..name + 5].to_vec();
-            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
-            let is_ipv4 = answer[name + 2] == 1;
-            let address: &[u8] =
-                if is_ipv4 { &[127, 0, 0, 1] } else { &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7] };
-            answer.extend_from_slice(&[
-                0xc0,
-                12,
-                0,
-                answer[name + 2],
-                0,
-                1,
-                0,
-                0,
-                0,
-                60,
-                0,
-                address.len().to_le_bytes()[0],
-            ]);
-            answer.extend_from_slice(address);
-            let socket = socket.try_clone().unwrap();
-            thread::spawn(move || {
-                thread::sleep(if is_ipv4 { pause } else { Duration::ZERO });
-                socket.send_to(&answer, from).unwrap();
-            });
-        }
-    });
-}
-
 /// As when the first answer about IPv4 is lost.
 #[test]
 fn an_address_that_no_route_leads_to_does_not_hurry_the_other_kind() {
@@ -138,7 +124,10 @@ fn an_address_that_no_route_leads_to_does_not_hurry_the_other_kind() {
         return;
     }
     let _server = machine(&["127.0.0.9"]);
-    is_slow_with_ipv4("127.0.0.9", Duration::from_millis(800));
+    name_server("127.0.0.9", |_, kind| match kind {
+        Kind::Ipv4 => (0, IPV4, Duration::from_millis(800)),
+        Kind::Ipv6 => (0, IPV6, Duration::ZERO),
+    });
     assert_eq!(fetch("late.test").unwrap(), b"{}");
 }
 

@@ -16,37 +16,19 @@ use std::time::Duration;
 
 use init::store::{Access, Chain, Opened, Opening, StoreError};
 use init::timeline::Kind;
+use namespaces::inside_as_root;
 use verify::{State, Store};
 
-/// Set in a test that runs as root and in a mount namespace of its own.
-const INSIDE: &str = "PHASE_TEST_INSIDE";
+#[path = "../../discover/tests/support/namespaces.rs"]
+mod namespaces;
+
 /// Where the partition begins, and how long it is, in bytes.
 const START: u64 = 1 << 20;
 const SIZE: u64 = 6 << 20;
 
-/// Runs this test again as root in a new mount namespace; `true` inside of it.
-fn inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let mut command = Command::new(if rustix::process::geteuid().is_root() { "env" } else { "sudo" });
-    if !rustix::process::geteuid().is_root() {
-        command.args(["-n", "env"]);
-    }
-    command.arg(format!("{INSIDE}=1")).args(["unshare", "--mount", "--"]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-    let output =
-        command.output().expect("unshare (package util-linux), and sudo for who is not root, have to be installed");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{test} failed as root:\n{said}");
-    assert!(said.contains("1 passed"), "{test} did not run:\n{said}");
-    false
-}
-
+/// What a command that succeeds says, without the end of its line.
 fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    namespaces::run(command).trim().to_owned()
 }
 
 /// A disk image with one partition, an ext4 that holds `files`.
@@ -168,7 +150,7 @@ fn json(version: u64) -> Vec<u8> {
 
 #[test]
 fn what_is_written_is_read_again() {
-    if !inside("what_is_written_is_read_again") {
+    if !inside_as_root("what_is_written_is_read_again") {
         return;
     }
     let image = Image::new(&[]);
@@ -209,7 +191,7 @@ fn unclean() -> Image {
 
 #[test]
 fn read_only_means_that_not_one_byte_changes() {
-    if !inside("read_only_means_that_not_one_byte_changes") {
+    if !inside_as_root("read_only_means_that_not_one_byte_changes") {
         return;
     }
     let image = unclean();
@@ -238,7 +220,7 @@ fn read_only_means_that_not_one_byte_changes() {
 
 #[test]
 fn what_is_no_state_is_said_to_be_damaged() {
-    if !inside("what_is_no_state_is_said_to_be_damaged") {
+    if !inside_as_root("what_is_no_state_is_said_to_be_damaged") {
         return;
     }
     let whole = json(7);
@@ -271,7 +253,7 @@ fn changed(image: &Image, script: &str) -> String {
 
 #[test]
 fn nothing_but_a_plain_file_is_read() {
-    if !inside("nothing_but_a_plain_file_is_read") {
+    if !inside_as_root("nothing_but_a_plain_file_is_read") {
         return;
     }
     let large = vec![b'x'; 200 << 10];
@@ -293,7 +275,7 @@ fn nothing_but_a_plain_file_is_read() {
 
 #[test]
 fn a_directory_that_holds_something_is_not_replaced() {
-    if !inside("a_directory_that_holds_something_is_not_replaced") {
+    if !inside_as_root("a_directory_that_holds_something_is_not_replaced") {
         return;
     }
     let image = Image::new(&[("state.json/precious", b"data")]);
@@ -304,7 +286,7 @@ fn a_directory_that_holds_something_is_not_replaced() {
 
 #[test]
 fn the_program_that_acknowledges_mends_what_is_no_state() {
-    if !inside("the_program_that_acknowledges_mends_what_is_no_state") {
+    if !inside_as_root("the_program_that_acknowledges_mends_what_is_no_state") {
         return;
     }
     // A booted system's /run, in this namespace only.
@@ -330,7 +312,7 @@ fn the_program_that_acknowledges_mends_what_is_no_state() {
 
 #[test]
 fn a_trust_file_that_cannot_be_read_hides_nothing_else() {
-    if !inside("a_trust_file_that_cannot_be_read_hides_nothing_else") {
+    if !inside_as_root("a_trust_file_that_cannot_be_read_hides_nothing_else") {
         return;
     }
     let image = Image::new(&[("state.json", &json(7)), ("trust/2.dsse.json", b"two"), ("trust/3.dsse.json/in", b"")]);
@@ -345,7 +327,7 @@ fn a_trust_file_that_cannot_be_read_hides_nothing_else() {
 
 #[test]
 fn a_partition_that_the_system_has_mounted_takes_an_acknowledgement() {
-    if !inside("a_partition_that_the_system_has_mounted_takes_an_acknowledgement") {
+    if !inside_as_root("a_partition_that_the_system_has_mounted_takes_an_acknowledgement") {
         return;
     }
     let image = Image::new(&[("state.json", &json(7))]);
@@ -366,7 +348,7 @@ fn a_partition_that_the_system_has_mounted_takes_an_acknowledgement() {
 
 #[test]
 fn a_partition_without_a_file_system_is_named() {
-    if !inside("a_partition_without_a_file_system_is_named") {
+    if !inside_as_root("a_partition_without_a_file_system_is_named") {
         return;
     }
     let image = Image::new(&[]);

@@ -1,7 +1,13 @@
 //! Tests in namespaces of their own, for the test programs of several crates (each includes this file by its path): a network
 //! that nobody else is on, mounts that nobody else sees, and processes that end with the test. Needs `unshare` and `ip`.
 
+#![allow(dead_code, reason = "every test program takes what it needs")]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Set in a test that runs in its own namespaces.
 const INSIDE: &str = "PHASE_TEST_INSIDE";
@@ -11,21 +17,50 @@ const NEW: [&str; 8] =
 
 /// Runs this test again in new namespaces; `true` inside of them.
 pub(crate) fn inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
+    said_inside(test).is_none()
+}
+
+/// Runs this test again in new namespaces; what it said there, and nothing inside of them.
+pub(crate) fn said_inside(test: &str) -> Option<String> {
+    is_outside().then(|| again(Command::new("unshare").env(INSIDE, "1").args(NEW), test))
+}
+
+/// Runs this test again as root, by `sudo -n` if need be, in a new mount namespace; `true` inside of it.
+pub(crate) fn inside_as_root(test: &str) -> bool {
+    let mut command = Command::new(if is_root() { "env" } else { "sudo" });
+    if !is_root() {
+        command.args(["-n", "env"]);
     }
-    let output = Command::new("unshare")
-        .args(NEW)
+    command.arg(format!("{INSIDE}=1")).args(["unshare", "--mount"]);
+    if is_outside() {
+        again(&mut command, test);
+        return false;
+    }
+    true
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+fn is_outside() -> bool {
+    std::env::var_os(INSIDE).is_none()
+}
+
+/// This one test by a command that ends in `unshare` with its options.
+fn again(unshare: &mut Command, test: &str) -> String {
+    let output = unshare
         .arg("--")
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
+        .args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"])
         .output()
-        .unwrap_or_else(|error| panic!("unshare (package util-linux) has to be installed: {error}"));
+        .unwrap_or_else(|error| {
+            panic!("unshare (package util-linux), and sudo for root, have to be installed: {error}")
+        });
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{test} failed in its namespaces:\n{said}");
     assert!(said.contains("1 passed"), "{test} did not run in its namespaces:\n{said}");
-    false
+    said.into_owned()
 }
 
 /// A process of the test's own that ends with it.
@@ -35,6 +70,35 @@ impl Helper {
     pub(crate) fn start(command: &mut Command) -> Self {
         let program = command.get_program().display().to_string();
         Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{program} does not start: {error}")))
+    }
+
+    /// A process that does nothing, in a network namespace of its own.
+    pub(crate) fn apart() -> Self {
+        Self::start_apart(Command::new("unshare").args(["--net", "sleep", "600"]))
+    }
+
+    /// Starts an `unshare --net`, and waits until it has a namespace of its own.
+    pub(crate) fn start_apart(unshare: &mut Command) -> Self {
+        let helper = Self::start(unshare);
+        let own = fs::read_link("/proc/self/ns/net").unwrap();
+        let begin = Instant::now();
+        while fs::read_link(helper.network()).is_ok_and(|theirs| theirs == own) {
+            assert!(begin.elapsed() < Duration::from_secs(5), "unshare makes no namespace");
+            thread::sleep(Duration::from_millis(5));
+        }
+        helper
+    }
+
+    /// Its network namespace, as a file to enter it by.
+    pub(crate) fn network(&self) -> String {
+        format!("/proc/{}/ns/net", self.0.id())
+    }
+
+    /// A command in its network namespace.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.network())).arg("--").arg(program);
+        command
     }
 }
 

@@ -26,14 +26,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new() -> Self {
-        let holder = Helper::start(Command::new("unshare").args(["--net", "sleep", "300"]));
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        let theirs = format!("/proc/{}/ns/net", holder.0.id());
-        let begin = Instant::now();
-        while fs::read_link(&theirs).unwrap() == own {
-            assert!(begin.elapsed() < Duration::from_secs(5), "unshare makes no namespace");
-            thread::sleep(Duration::from_millis(5));
-        }
+        let holder = Helper::apart();
         let server = Self { holder, files: tempfile::tempdir().unwrap(), helpers: Vec::new() };
         server.ip("link set lo up");
         server
@@ -41,7 +34,7 @@ impl Server {
 
     /// The namespace, as a file to enter it by.
     pub(crate) fn namespace(&self) -> fs::File {
-        fs::File::open(format!("/proc/{}/ns/net", self.holder.0.id())).unwrap()
+        fs::File::open(self.holder.network()).unwrap()
     }
 
     /// A directory for the files of servers.
@@ -50,9 +43,7 @@ impl Server {
     }
 
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.holder.0.id())).arg("--").arg(program);
-        command
+        self.holder.command(program)
     }
 
     /// Starts a program in the namespace, which ends with the test.

@@ -21,7 +21,8 @@ use init::source::Source;
 use verify::{Artifact, Chunks, Pieces, Sha256Digest};
 
 use crate::host::{self, Unheard};
-use crate::lan::{Lan, ORIGIN, PIECE, content, inside, publish, run};
+use crate::lan::{Lan, ORIGIN, PIECE, content, inside, publish};
+use crate::namespaces::run;
 use crate::{fake, release};
 
 const SOON: Duration = Duration::from_mins(1);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,115 +10,43 @@ use serde_json::{Value, json};
 use verify::Sha256Digest;
 
 use crate::host::Job;
+use crate::namespaces::{Helper, ip, run, said_inside};
 use crate::release;
 
-/// Set in a test that runs in its own namespaces.
-const INSIDE: &str = "PHASE_TEST_INSIDE";
 /// Bytes of a piece.
 pub(crate) const PIECE: usize = 1 << 20;
 /// Where the origin serves.
 pub(crate) const ORIGIN: &str = "http://10.77.0.1:8000";
 
-/// Runs this test again in new user, network and mount namespaces; `true` inside of them.
+/// Runs this test again in new namespaces; `true` inside of them. What was measured there is said here.
 pub(crate) fn inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let output = Command::new("unshare")
-        // Whatever a test starts ends with it: the first process of a process namespace takes the others along.
-        .args([
-            "--user",
-            "--map-root-user",
-            "--net",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "--",
-        ])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"])
-        .env(INSIDE, test)
-        .output()
-        .expect("unshare (package util-linux) has to be installed");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{test} failed in its namespaces:\n{said}");
-    assert!(said.contains("1 passed"), "{test} did not run in its namespaces:\n{said}");
-    // What was measured, for those who want to read it.
-    said.lines().filter(|line| line.contains("times the release")).for_each(|line| println!("{line}"));
-    false
-}
-
-pub(crate) fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn ip(arguments: &str) {
-    run(Command::new("ip").args(arguments.split(' ')));
-}
-
-/// A process that ends with the test.
-pub(crate) struct Helper(Child);
-
-impl Helper {
-    pub(crate) fn start(command: &mut Command) -> Self {
-        let program = command.get_program().display().to_string();
-        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{program} does not start: {error}")))
-    }
-
-    /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().unwrap()
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    let said = said_inside(test);
+    said.iter()
+        .flat_map(|said| said.lines())
+        .filter(|line| line.contains("times the release"))
+        .for_each(|line| println!("{line}"));
+    said.is_none()
 }
 
 /// A namespace with a cable to the link.
 pub(crate) struct Place(Helper);
 
 impl Place {
-    /// A process of its own in a new namespace, whose end of the cable is `eth0`.
-    fn new(number: usize, bridge: &str, mut command: Command) -> Self {
-        let place = Self(Helper::start(&mut command));
-        place.is_apart();
+    /// That of a process in a namespace of its own, whose end of the cable is `eth0`.
+    fn new(number: usize, bridge: &str, holder: Helper) -> Self {
+        let place = Self(holder);
         ip(&format!("link add to{number} type veth peer name eth0 netns {}", place.0.0.id()));
         ip(&format!("link set to{number} master {bridge} up"));
         place
     }
 
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.0.0.id())).arg("--").arg(program);
-        command
-    }
-
-    /// Waits until its process has a namespace of its own.
-    fn is_apart(&self) {
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        let theirs = format!("/proc/{}/ns/net", self.0.0.id());
-        let begin = Instant::now();
-        while fs::read_link(&theirs).is_ok_and(|theirs| theirs == own) {
-            assert!(begin.elapsed() < Duration::from_secs(5), "unshare makes no namespace");
-            thread::sleep(Duration::from_millis(5));
-        }
+        self.0.command(program)
     }
 
     /// A machine behind this one, at .2 of a network of its own.
     pub(crate) fn behind(&self, network: &str) -> Self {
-        let mut sleep = Command::new("unshare");
-        sleep.args(["--net", "sleep", "600"]);
-        let far = Self(Helper::start(&mut sleep));
-        far.is_apart();
+        let far = Self(Helper::apart());
         self.run(&format!("ip link add far0 type veth peer name eth0 netns {}", far.0.0.id()));
         self.run(&format!("ip address add {network}.1/24 dev far0"));
         self.run("ip link set far0 up");
@@ -151,7 +79,7 @@ impl Machine {
     pub(crate) fn wait_for(&mut self, text: &str, longest: Duration) {
         let begin = Instant::now();
         while !self.says().contains(text) {
-            let ended = self.place.0.ended().filter(|status| !status.success());
+            let ended = self.place.0.0.try_wait().unwrap().filter(|status| !status.success());
             assert!(ended.is_none() && begin.elapsed() < longest, "never {text:?} ({ended:?}):\n{}", self.says());
             thread::sleep(Duration::from_millis(20));
         }
@@ -171,9 +99,7 @@ impl Lan {
     pub(crate) fn new(mbit: u32) -> Self {
         ip("link add br0 type bridge mcast_snooping 0");
         ip("link set br0 up");
-        let mut sleep = Command::new("unshare");
-        sleep.args(["--net", "sleep", "600"]);
-        let origin = Place::new(1, "br0", sleep);
+        let origin = Place::new(1, "br0", Helper::apart());
         origin.run("ip address add 10.77.0.1/24 dev eth0");
         origin.run("ip link set eth0 up");
         origin.run(&format!("tc qdisc add dev eth0 root tbf rate {mbit}mbit burst 256k latency 500ms"));
@@ -236,15 +162,13 @@ impl Lan {
         let mut command = Command::new("unshare");
         command.arg("--net").arg(std::env::current_exe().unwrap());
         command.args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"]).env(name, value);
-        Machine { place: Place::new(number, "br0", command), job }
+        Machine { place: Place::new(number, "br0", Helper::start_apart(&mut command)), job }
     }
 
     /// A namespace on the link that does nothing by itself, and forwards what is not for it.
     pub(crate) fn router(&mut self) -> Place {
         self.machines += 1;
-        let mut sleep = Command::new("unshare");
-        sleep.args(["--net", "sleep", "600"]);
-        let place = Place::new(self.machines, "br0", sleep);
+        let place = Place::new(self.machines, "br0", Helper::apart());
         place.run(&format!("ip address add 10.77.0.{}/24 dev eth0", self.machines));
         place.run("ip link set eth0 up");
         place.run("sysctl -qw net.ipv4.ip_forward=1");

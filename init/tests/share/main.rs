@@ -11,6 +11,10 @@ mod host;
 mod lan;
 mod many;
 
+/// Namespaces and what runs in them.
+#[path = "../../../discover/tests/support/namespaces.rs"]
+mod namespaces;
+
 /// Signs releases.
 #[path = "../../../verify/tests/support/release.rs"]
 mod release;

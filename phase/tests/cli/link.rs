@@ -42,9 +42,7 @@ impl Lan {
         keys_and_trust(home.path());
         release_files(home.path());
         succeeds(home.path(), &publish("7", &[]));
-        let peer = Helper::start(Command::new("unshare").args(["--net", "sleep", "300"]));
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        wait_until("the peer's namespace", || fs::read_link(format!("/proc/{}/ns/net", peer.0.id())).unwrap() != own);
+        let peer = Helper::apart();
         let lan = Self { home, peer };
         ip("link set lo up");
         lan.peer_ip("link set lo up");
@@ -53,8 +51,7 @@ impl Lan {
 
     /// A command in the peer's namespace.
     fn at_peer(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.peer.0.id())).arg("--").arg(program);
+        let mut command = self.peer.command(program);
         command.current_dir(self.home.path()).env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/bus");
         command
     }

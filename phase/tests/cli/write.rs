@@ -12,29 +12,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::common::{directory, fails, json, phase, program, succeeds, text};
+use crate::{
+    common::{directory, fails, json, phase, program, succeeds, text},
+    namespaces::inside_as_root,
+};
 
-/// Set in a test that runs as root and in a mount namespace of its own.
-const INSIDE: &str = "PHASE_TEST_INSIDE";
 const MIB: u64 = 1 << 20;
-
-/// Runs this test again as root in a new mount namespace; `true` inside of it.
-fn inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let is_root = rustix::process::geteuid().is_root();
-    let mut command = Command::new(if is_root { "env" } else { "sudo" });
-    if !is_root {
-        command.args(["-n", "env"]);
-    }
-    command.arg(format!("{INSIDE}=1")).args(["unshare", "--mount", "--"]).arg(std::env::current_exe().unwrap());
-    let name = format!("write::{test}");
-    let output = command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).output().unwrap();
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{test} failed as root:\n{said}");
-    false
-}
 
 /// A folder with an image and a disk: `image`, 4 MiB with a GPT, and `disk`, whose bytes nobody may change unasked.
 struct Bench {
@@ -139,7 +122,7 @@ impl Drop for Plugged {
 
 #[test]
 fn an_image_is_written_and_read_back() {
-    if !inside("an_image_is_written_and_read_back") {
+    if !inside_as_root("write::an_image_is_written_and_read_back") {
         return;
     }
     let bench = Bench::new();
@@ -162,7 +145,7 @@ fn an_image_is_written_and_read_back() {
 
 #[test]
 fn a_person_types_the_name_of_the_disk() {
-    if !inside("a_person_types_the_name_of_the_disk") {
+    if !inside_as_root("write::a_person_types_the_name_of_the_disk") {
         return;
     }
     let bench = Bench::new();
@@ -201,7 +184,7 @@ fn a_person_types_the_name_of_the_disk() {
 
 #[test]
 fn what_does_not_fit_or_was_not_meant_is_refused() {
-    if !inside("what_does_not_fit_or_was_not_meant_is_refused") {
+    if !inside_as_root("write::what_does_not_fit_or_was_not_meant_is_refused") {
         return;
     }
     let bench = Bench::new();
@@ -244,7 +227,7 @@ fn what_does_not_fit_or_was_not_meant_is_refused() {
 
 #[test]
 fn a_mounted_disk_is_refused() {
-    if !inside("a_mounted_disk_is_refused") {
+    if !inside_as_root("write::a_mounted_disk_is_refused") {
         return;
     }
     let bench = Bench::new();
@@ -285,7 +268,7 @@ fn a_mounted_disk_is_refused() {
 
 #[test]
 fn the_disk_of_the_running_system_is_refused() {
-    if !inside("the_disk_of_the_running_system_is_refused") {
+    if !inside_as_root("write::the_disk_of_the_running_system_is_refused") {
         return;
     }
     // A root file system on the disk, with the folders of this system in it, so that `phase` runs there.
@@ -327,7 +310,7 @@ fn the_disk_of_the_running_system_is_refused() {
 
 #[test]
 fn a_disk_that_fails_is_not_called_written() {
-    if !inside("a_disk_that_fails_is_not_called_written") {
+    if !inside_as_root("write::a_disk_that_fails_is_not_called_written") {
         return;
     }
     // A disk that says that it has 8 MiB and keeps one: its file is in a memory that is full then.
@@ -347,7 +330,7 @@ fn a_disk_that_fails_is_not_called_written() {
 
 #[test]
 fn a_plain_user_is_told_who_may_write() {
-    if !inside("a_plain_user_is_told_who_may_write") {
+    if !inside_as_root("write::a_plain_user_is_told_who_may_write") {
         return;
     }
     let bench = Bench::new();
