@@ -12,12 +12,14 @@ TOOLS      := build/tools
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
 TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon musl-tools \
                  openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools mtools xorriso swtpm ovmf ovmf-ia32 grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin
+# What only `make test-media` needs.
+MEDIA_PACKAGES := $(TEST_PACKAGES)
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-network test-media test-scale size compare bench fuzz build lint deps test-deps tools dsse-peer clean
+.PHONY: help demo test test-network test-media test-scale size compare bench fuzz build lint deps test-deps media-deps tools dsse-peer clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +32,10 @@ deps:
 test-deps: deps
 	@echo "Packages that the tests need besides: $(filter-out $(PACKAGES),$(TEST_PACKAGES))"
 	@dpkg -s $(TEST_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(TEST_PACKAGES); }
+
+media-deps: test-deps
+	@echo "Packages that the ways in need besides: $(filter-out $(TEST_PACKAGES),$(MEDIA_PACKAGES))"
+	@dpkg -s $(MEDIA_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MEDIA_PACKAGES); }
 
 build: deps ## Build `phase` and `phase-verify` for this machine and the static musl `init`
 	cargo build --profile host --package phase
@@ -51,8 +57,9 @@ test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints,
 test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (about half an hour)
 	cargo test --profile host --package qemu --test network -- --include-ignored --test-threads=2
 
-test-media: test-deps build ## Boot from every bus, file system and boot loader (docs/modes.md), under a kernel of real machines (about a quarter of an hour)
+test-media: media-deps build ## Every way in under every firmware, and media on every bus (docs/testing.md); prints the matrix (about half an hour)
 	cargo test --profile host --package qemu --test boots -- --include-ignored --test-threads=2 media::
+	cargo test --profile host --package qemu --test media -- --include-ignored --test-threads=2
 
 test-scale: test-deps build ## 200 clients at once on `phase serve` and on nginx; 20 machines that share a release, and 20 that do not
 	cargo build --profile host --package discover --features cli

@@ -7,6 +7,8 @@
 // A test that cannot go on says so by panicking, and so does what it stands on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+// The other test programs use the rest of it.
+#[allow(dead_code)]
 mod support;
 
 mod accepts_nothing_older_than_what_was_acknowledged;

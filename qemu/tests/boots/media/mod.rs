@@ -2,6 +2,5 @@
 //! the whole matrix is in `make test-media`.
 
 mod boot_loader;
-mod disk_image;
 mod every_bus;
 mod several_buses;

@@ -78,11 +78,7 @@ impl Boot {
         assert_eq!(handoff.field("kind"), Some(kind));
         self.shows(REACHED);
         self.powers_off();
-        let lines: Vec<String> = self.running.transcript().lines().map(|line| line.text.clone()).collect();
-        let text = lines.join("\n");
-        let (_, receipt) = text.split_once("phase-test: receipt ").expect("the tiny release prints its receipt");
-        let receipt = serde_json::Deserializer::from_str(receipt).into_iter().next();
-        receipt.expect("a receipt").unwrap_or_else(|error| panic!("the receipt is no JSON ({error}):\n{text}"))
+        self.json_after("phase-test: receipt ")
     }
 
     /// The attempt fails in `stage` with the stable word `error` and words that say what was seen and wanted; nothing of
@@ -112,6 +108,30 @@ impl Boot {
     /// Whether a line of the console has these words.
     pub(crate) fn says(&self, words: &str) -> bool {
         self.running.transcript().contains(words)
+    }
+
+    /// What stands on the console after `words`, read as JSON; it may have many lines.
+    #[track_caller]
+    pub(crate) fn json_after(&self, words: &str) -> Value {
+        let lines: Vec<String> = self.running.transcript().lines().map(|line| line.text.clone()).collect();
+        let text = lines.join("\n");
+        let (_, json) = text.split_once(words).unwrap_or_else(|| panic!("nothing says {words:?}:\n{text}"));
+        let json = serde_json::Deserializer::from_str(json).into_iter().next();
+        json.expect("something follows").unwrap_or_else(|error| panic!("no JSON after {words:?} ({error}):\n{text}"))
+    }
+
+    /// When PID 1 of stage one began, since the machine's start.
+    pub(crate) fn when_started(&self) -> Option<Duration> {
+        let transcript = self.running.transcript();
+        let mut markers = transcript.markers().iter();
+        markers.find(|(_, marker)| marker.is("start", Event::Begin)).map(|(at, _)| *at)
+    }
+
+    /// When the release said something of itself, since the machine's start: the tiny one at its PID 1, others at their login.
+    pub(crate) fn when_reached(&self) -> Option<Duration> {
+        let transcript = self.running.transcript();
+        let reached = transcript.lines().find(|line| line.text.contains(REACHED)).map(|line| line.at);
+        reached.or_else(|| transcript.login())
     }
 
     /// Whether `stage` has begun.

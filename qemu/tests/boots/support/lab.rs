@@ -203,7 +203,10 @@ impl Lab {
         let lock = File::create(self.part("lock")).unwrap();
         lock.lock().unwrap();
         let kernels = [self.kernel(), kernel_in(&self.general_kernel_root)];
-        let inputs = [&self.phase, init, &kernels[0], &kernels[1]].into_iter().map(fingerprint).collect::<String>();
+        // This file says how they are made.
+        let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boots/support/lab.rs");
+        let inputs = [&self.phase, init, &kernels[0], &kernels[1], &recipe];
+        let inputs = inputs.into_iter().map(fingerprint).collect::<String>();
         let stamp = self.part("inputs");
         if fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == inputs) {
             return;
@@ -239,7 +242,7 @@ impl Lab {
             let options = ["--stage", "boot", "--modules", modules, "--trust", text(&trust), "--state", state];
             self.image(&format!("{name}.cpio.zst"), init, &[&options]);
         }
-        let options = ["--stage", "boot", "--modules", "media,keyboard,root", "--state", "none", "--trust"];
+        let options = ["--stage", "boot", "--modules", "net,disk,media,keyboard,root", "--state", "none", "--trust"];
         self.image("general.cpio.zst", init, &[&options, &[text(&self.part("trust.json"))]]);
         self.image("release.cpio.zst", init, &[&["--stage", "root", "--modules", "root"]]);
         fs::write(stamp, inputs).unwrap();
