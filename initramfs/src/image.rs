@@ -3,6 +3,8 @@
 //! Guarantees: made without root and without loop mounts; the same content, time and GRUB give the same bytes in any
 //! folder, because every identity on a medium (GUIDs, serial numbers) is derived from what is on it.
 
+mod bios;
+mod content;
 mod disk;
 mod error;
 mod ext4;
@@ -13,7 +15,8 @@ mod layout;
 mod program;
 mod table;
 
-pub use disk::{BootFile, Content, Data, Disk, Label, Made};
+pub use content::{BootFile, Content, Label};
+pub use disk::{Data, Disk, Made};
 pub use error::DiskError;
 pub use grub::FOLDER as GRUB_FOLDER;
 pub use uuid::Uuid;

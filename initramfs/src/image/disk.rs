@@ -2,48 +2,22 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
-    DiskError, ext4,
+    BootFile, DiskError, Label, bios,
+    content::{sized, sorted},
+    ext4,
     fat::{self, Volume},
-    grub::{self, Loaders},
+    grub::{self, Grub, PC},
     identity::Identity,
-    layout::Layout,
+    layout::{Layout, SECTOR},
     table,
 };
-
-/// A file of the boot partition.
-#[derive(Debug, Clone)]
-pub struct BootFile {
-    /// Where it stands, without a `/` in front.
-    pub path: String,
-    /// What is in it.
-    pub content: Content,
-}
-
-/// What is in a file.
-#[derive(Debug, Clone)]
-pub enum Content {
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// What is in this file of the host.
-    File(PathBuf),
-}
-
-/// The name of the boot partition's file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Label {
-    /// `PHASE-BOOT`: it has the boot loaders, kernel and initramfs.
-    Boot,
-    /// `PHASE`: it has a release besides, and private mode looks there (docs/modes.md).
-    Release,
-}
 
 /// The partition PHASE-DATA, where a machine remembers.
 #[derive(Debug, Clone, Copy)]
@@ -92,21 +66,22 @@ impl Disk {
         let identity = self.identity()?;
         let serial = identity.serial();
         let data = self.data.map(|data| data.partuuid.unwrap_or_else(|| identity.guid("data")));
-        // The core has its own place; what BIOS and UEFI start differs from disk to disk in its serial number alone.
-        let bios = Layout::new(0, None);
-        let Loaders { boot_code, core, x64, ia32 } = Loaders::make(&self.grub, &bios, serial)?;
-        let loaders = [("EFI/BOOT/BOOTIA32.EFI", ia32), ("EFI/BOOT/BOOTX64.EFI", x64)]
-            .map(|(path, bytes)| BootFile { path: path.to_owned(), content: Content::Bytes(bytes) });
-        let files = sized(self.files.iter().chain(&loaders))?;
+        let grub = Grub::for_disk(&self.grub, serial);
+        let uefi = grub.for_uefi()?;
+        let files = sized(self.files.iter().chain(&uefi))?;
         let room = fat::room(files.iter().map(|(file, size)| (file.path.as_str(), *size)))?;
         let layout = Layout::new(room, self.data.map(|data| data.size));
+        let sector = layout.bios.start / SECTOR;
+        let mut core = grub.image(&PC, PC.name)?;
+        bios::block_list(&mut core, sector, layout.bios.end - layout.bios.start)?;
+        let boot_code = bios::boot_code(&grub::delivered(&self.grub, "boot.img"), sector)?;
 
         let written = || DiskError::file(image);
         let mut disk = File::options().read(true).write(true).open(image).map_err(written())?;
         disk.set_len(layout.size).map_err(written())?;
         table::write(&mut disk, &layout, &identity, data, &boot_code)?;
         disk.seek(SeekFrom::Start(layout.bios.start)).and_then(|_| disk.write_all(&core)).map_err(written())?;
-        fat::write(image, &layout.boot, &files, &Volume { label: self.label, serial, mtime: self.mtime })?;
+        fat::write(image, &layout.boot, &files, &Volume { label: self.label.as_str(), serial, mtime: self.mtime })?;
         if let (Some(range), Some(guid)) = (&layout.data, data) {
             ext4::make(image, range, guid, self.mtime)?;
         }
@@ -126,56 +101,4 @@ impl Disk {
         values.push(("time", self.mtime.to_le_bytes().to_vec()));
         Ok(Identity::of(values.iter().map(|(name, value)| (*name, value.as_slice()))))
     }
-}
-
-impl BootFile {
-    /// A reader at its beginning.
-    pub(super) fn open(&self) -> Result<Box<dyn Read + '_>, DiskError> {
-        Ok(match &self.content {
-            Content::Bytes(bytes) => Box::new(bytes.as_slice()),
-            Content::File(path) => Box::new(File::open(path).map_err(DiskError::file(path))?),
-        })
-    }
-
-    fn size(&self) -> Result<u64, DiskError> {
-        match &self.content {
-            Content::Bytes(bytes) => Ok(bytes.len() as u64),
-            Content::File(path) => Ok(path.metadata().map_err(DiskError::file(path))?.len()),
-        }
-    }
-
-    fn digest(&self) -> Result<Vec<u8>, DiskError> {
-        let mut hash = Sha256::new();
-        let mut source = self.open()?;
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match source.read(&mut buffer) {
-                Ok(0) => return Ok(hash.finalize().to_vec()),
-                Ok(count) => hash.update(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(DiskError::Unread { path: self.path.clone(), source }),
-            }
-        }
-    }
-}
-
-impl Label {
-    /// The label.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Boot => "PHASE-BOOT",
-            Self::Release => "PHASE",
-        }
-    }
-}
-
-fn sorted<'a>(files: impl IntoIterator<Item = &'a BootFile>) -> Vec<&'a BootFile> {
-    let mut files: Vec<_> = files.into_iter().collect();
-    files.sort_by_key(|file| &file.path);
-    files
-}
-
-/// Every file and its size in bytes, by name.
-fn sized<'a>(files: impl IntoIterator<Item = &'a BootFile>) -> Result<Vec<(&'a BootFile, u64)>, DiskError> {
-    sorted(files).into_iter().map(|file| Ok((file, file.size()?))).collect()
 }

@@ -4,17 +4,11 @@
 //!
 //! Guarantees: files stand there in the order of their names, each with the one given time.
 
-use std::{
-    collections::BTreeSet,
-    ffi::OsString,
-    fs,
-    ops::Range,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeSet, ffi::OsString, ops::Range, path::Path, process::Command};
 
 use super::{
-    BootFile, Content, DiskError, Label,
+    BootFile, DiskError,
+    content::absolute,
     layout::{ALIGNMENT, SECTOR},
     program::Program,
 };
@@ -35,9 +29,9 @@ const FREE: u64 = 8 << 20;
 const FIRST: u32 = 315_532_800;
 
 /// What the file system says of itself.
-pub(super) struct Volume {
+pub(super) struct Volume<'a> {
     /// Its name.
-    pub(super) label: Label,
+    pub(super) label: &'a str,
     /// Its serial number.
     pub(super) serial: u32,
     /// Time of every file, in seconds since 1970.
@@ -64,7 +58,7 @@ pub(super) fn write(
     image: &Path,
     range: &Range<u64>,
     files: &[(&BootFile, u64)],
-    volume: &Volume,
+    volume: &Volume<'_>,
 ) -> Result<(), DiskError> {
     let tools = Tools { image, range, mtime: volume.mtime };
     tools.format(volume)?;
@@ -88,14 +82,14 @@ struct Tools<'a> {
 }
 
 impl Tools<'_> {
-    fn format(&self, volume: &Volume) -> Result<(), DiskError> {
+    fn format(&self, volume: &Volume<'_>) -> Result<(), DiskError> {
         let size = self.range.end - self.range.start;
         let cluster = if size < LARGE { SECTOR } else { CLUSTER };
         let mut command = self.command(&MFORMAT)?;
         // The geometry is what BIOSes make of large disks, and nothing uses it.
         command.args(["-F", "-T", &(size / SECTOR).to_string(), "-h", "255", "-s", "63"]);
         command.args(["-c", &(cluster / SECTOR).to_string(), "-N", &format!("{:08x}", volume.serial)]);
-        command.args(["-v", volume.label.as_str(), "::"]);
+        command.args(["-v", volume.label, "::"]);
         MFORMAT.run(command)
     }
 
@@ -107,16 +101,8 @@ impl Tools<'_> {
 
     fn copy(&self, file: &BootFile) -> Result<(), DiskError> {
         let mut command = self.command(&MCOPY)?;
-        let bytes;
-        let source = match &file.content {
-            Content::File(path) => absolute(path)?,
-            Content::Bytes(content) => {
-                bytes = tempfile::NamedTempFile::new().map_err(DiskError::file(std::env::temp_dir()))?;
-                fs::write(bytes.path(), content).map_err(DiskError::file(bytes.path()))?;
-                bytes.path().to_owned()
-            }
-        };
-        command.arg(source).arg(format!("::/{}", file.path));
+        let source = file.on_host()?;
+        command.arg(&source.path).arg(format!("::/{}", file.path));
         MCOPY.run(command)
     }
 
@@ -132,11 +118,6 @@ impl Tools<'_> {
         command.env("TZ", "UTC0");
         Ok(command)
     }
-}
-
-/// A path that mtools does not take for one with a drive's letter.
-fn absolute(path: &Path) -> Result<PathBuf, DiskError> {
-    std::path::absolute(path).map_err(DiskError::file(path))
 }
 
 #[cfg(test)]

@@ -1,20 +1,14 @@
 //! GRUB for BIOS and for UEFI of 64 and 32 bits, made by grub-mkimage from Debian's modules.
 //!
-//! Guarantees: each of them looks for the boot partition by its serial number, beginning at the disk that it was itself
-//! started from, and never by the order of disks. What grub-bios-setup writes with root and a block device is written
-//! into the images here: the core is one run of sectors, so that the block list is one entry (GRUB 2.06,
-//! `util/setup.c`, `include/grub/i386/pc/boot.h` and `grub-core/boot/i386/pc/diskboot.S`).
+//! Guarantees: each of them looks for its files by what only this medium has, beginning at the disk that it was itself
+//! started from, and never by the order of disks.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use super::{
-    DiskError,
-    layout::{Layout, SECTOR},
-    program::Program,
-};
+use super::{BootFile, Content, DiskError, program::Program};
 
 /// Where packages put GRUB's modules, one folder for each platform.
 pub const FOLDER: &str = "/usr/lib/grub";
@@ -46,22 +40,10 @@ const MODULES: [&str; 20] = [
     "true",
 ];
 
-/// Boot code of a master boot record.
-const BOOT_CODE: usize = 440;
-/// In boot.img: the sector of the core, 64 bits (`GRUB_BOOT_MACHINE_KERNEL_SECTOR`).
-const CORE_SECTOR: usize = 0x5c;
-/// In boot.img: a jump that believes the BIOS's number of the boot disk (`GRUB_BOOT_MACHINE_DRIVE_CHECK`).
-const DRIVE_CHECK: usize = 0x66;
-/// In the core's first sector: its block list, which is read from here down. Of each entry: sector (64 bits), number of
-/// sectors (16), segment (16).
-const BLOCK_LIST: usize = 0x1f4;
-/// The segment that the rest of the core is read to: `GRUB_BOOT_I386_PC_KERNEL_SEG`, and one sector more.
-const SEGMENT: u16 = 0x820;
-
 /// GRUB on one platform.
-struct Platform {
+pub(super) struct Platform {
     /// Its name, as folder and for grub-mkimage.
-    name: &'static str,
+    pub(super) name: &'static str,
     /// Who starts it.
     firmware: &'static str,
     /// Debian's package of its modules.
@@ -70,44 +52,65 @@ struct Platform {
     modules: &'static [&'static str],
 }
 
-const PC: Platform = Platform { name: "i386-pc", firmware: "BIOS", package: "grub-pc-bin", modules: &["biosdisk"] };
-const X64: Platform =
+pub(super) const PC: Platform =
+    Platform { name: "i386-pc", firmware: "BIOS", package: "grub-pc-bin", modules: &["biosdisk"] };
+pub(super) const X64: Platform =
     Platform { name: "x86_64-efi", firmware: "64-bit UEFI", package: "grub-efi-amd64-bin", modules: &["efifwsetup"] };
-const IA32: Platform =
+pub(super) const IA32: Platform =
     Platform { name: "i386-efi", firmware: "32-bit UEFI", package: "grub-efi-ia32-bin", modules: &["efifwsetup"] };
 
-/// The boot loaders of a disk.
-pub(super) struct Loaders {
-    /// Code for the MBR.
-    pub(super) boot_code: [u8; BOOT_CODE],
-    /// Content of the BIOS boot partition.
-    pub(super) core: Vec<u8>,
-    /// `BOOTX64.EFI`.
-    pub(super) x64: Vec<u8>,
-    /// `BOOTIA32.EFI`.
-    pub(super) ia32: Vec<u8>,
+/// The boot loaders of one medium.
+pub(super) struct Grub<'a> {
+    /// The folder that has the platforms.
+    folder: &'a Path,
+    /// What each does first.
+    early: String,
+    /// Modules besides [`MODULES`].
+    more: &'static [&'static str],
 }
 
-impl Loaders {
-    /// From the modules in `folder`, for a disk whose boot partition has this serial number.
-    pub(super) fn make(folder: &Path, layout: &Layout, serial: u32) -> Result<Self, DiskError> {
-        let early = early_configuration(serial);
-        let sector = layout.bios.start / SECTOR;
-        let mut core = PC.image(folder, &early)?;
-        let room = layout.bios.end - layout.bios.start;
-        block_list(&mut core, sector, room)?;
-        Ok(Self {
-            boot_code: boot_code(&boot_sector_file(folder), sector)?,
-            core,
-            x64: X64.image(folder, &early)?,
-            ia32: IA32.image(folder, &early)?,
-        })
+impl<'a> Grub<'a> {
+    /// For a disk whose boot partition has this serial number.
+    pub(super) fn for_disk(folder: &'a Path, serial: u32) -> Self {
+        Self { folder, early: on_disk(serial), more: &[] }
+    }
+
+    /// For a disc that has this file, and nothing else has.
+    pub(super) fn for_disc(folder: &'a Path, file: &str) -> Self {
+        Self { folder, early: on_disc(file), more: &["iso9660"] }
+    }
+
+    /// GRUB as one file in this format of grub-mkimage.
+    pub(super) fn image(&self, platform: &Platform, format: &str) -> Result<Vec<u8>, DiskError> {
+        let work = tempfile::tempdir().map_err(DiskError::file(std::env::temp_dir()))?;
+        let [configuration, out] = ["early.cfg", "image"].map(|name| work.path().join(name));
+        fs::write(&configuration, &self.early).map_err(DiskError::file(&configuration))?;
+        let mut command = MKIMAGE.command()?;
+        command.args(["-O", format, "-p", "/boot/grub", "-d"]).arg(self.folder.join(platform.name));
+        command.arg("-c").arg(configuration).arg("-o").arg(&out);
+        command.args(MODULES).args(platform.modules).args(self.more);
+        MKIMAGE.run(command)?;
+        fs::read(&out).map_err(DiskError::file(out))
+    }
+
+    /// What UEFI looks for on a medium that it does not know (UEFI specification 2.10, section 3.5.1.1), by name.
+    pub(super) fn for_uefi(&self) -> Result<[BootFile; 2], DiskError> {
+        let file = |path: &str, platform: &Platform| {
+            let bytes = self.image(platform, platform.name)?;
+            Ok(BootFile { path: path.to_owned(), content: Content::Bytes(bytes) })
+        };
+        Ok([file("EFI/BOOT/BOOTIA32.EFI", &IA32)?, file("EFI/BOOT/BOOTX64.EFI", &X64)?])
     }
 }
 
 /// What tells one GRUB from another; fails if one of them is not installed.
 pub(super) fn versions(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, DiskError> {
     [PC, X64, IA32].iter().map(|platform| Ok((platform.name, platform.kernel(folder)?))).collect()
+}
+
+/// A file of GRUB for BIOS, as it is delivered.
+pub(super) fn delivered(folder: &Path, name: &str) -> PathBuf {
+    folder.join(PC.name).join(name)
 }
 
 impl Platform {
@@ -119,22 +122,11 @@ impl Platform {
         }
         fs::read(&file).map_err(DiskError::file(file))
     }
-
-    fn image(&self, folder: &Path, early: &str) -> Result<Vec<u8>, DiskError> {
-        let work = tempfile::tempdir().map_err(DiskError::file(std::env::temp_dir()))?;
-        let [configuration, out] = ["early.cfg", "image"].map(|name| work.path().join(name));
-        fs::write(&configuration, early).map_err(DiskError::file(&configuration))?;
-        let mut command = MKIMAGE.command()?;
-        command.args(["-O", self.name, "-p", "/boot/grub", "-d"]).arg(folder.join(self.name));
-        command.arg("-c").arg(configuration).arg("-o").arg(&out).args(MODULES).args(self.modules);
-        MKIMAGE.run(command)?;
-        fs::read(&out).map_err(DiskError::file(out))
-    }
 }
 
-/// What GRUB does first. `$root` is the disk (BIOS) or the partition (UEFI) that it came from, so that of two copies of
-/// one stick the one that was started is taken.
-fn early_configuration(serial: u32) -> String {
+/// What GRUB does first on a disk. `$root` is the disk (BIOS) or the partition (UEFI) that it came from, so that of two
+/// copies of one stick the one that was started is taken.
+fn on_disk(serial: u32) -> String {
     format!(
         "search --no-floppy --fs-uuid --set=root --hint \"$root\" --hint \"$root,gpt2\" {:04X}-{:04X}\n\
          set prefix=($root)/boot/grub\n",
@@ -143,33 +135,14 @@ fn early_configuration(serial: u32) -> String {
     )
 }
 
-fn boot_sector_file(folder: &Path) -> PathBuf {
-    folder.join(PC.name).join("boot.img")
-}
-
-/// The code for the MBR, which reads the core's first sector.
-fn boot_code(file: &Path, sector: u64) -> Result<[u8; BOOT_CODE], DiskError> {
-    let image = fs::read(file).map_err(DiskError::file(file))?;
-    let mut code = match image.first_chunk::<BOOT_CODE>() {
-        Some(code) if image.len() == 512 && image.ends_with(&[0x55, 0xaa]) => *code,
-        _ => return Err(DiskError::NoBootSector { file: file.to_owned(), seen: image.len() }),
-    };
-    code[CORE_SECTOR..CORE_SECTOR + 8].copy_from_slice(&sector.to_le_bytes());
-    // Two NOPs: some BIOSes say that a hard disk were a floppy, and the code behind this puts that right.
-    code[DRIVE_CHECK..DRIVE_CHECK + 2].copy_from_slice(&[0x90; 2]);
-    Ok(code)
-}
-
-/// Tells the core, which begins at `sector`, where its other sectors are.
-fn block_list(core: &mut [u8], sector: u64, room: u64) -> Result<(), DiskError> {
-    let seen = core.len();
-    let rest = (seen as u64).div_ceil(SECTOR).saturating_sub(1);
-    let fits = (2 * SECTOR..=room).contains(&(seen as u64));
-    let rest = u16::try_from(rest).ok().filter(|_| fits).ok_or(DiskError::Core { seen, wanted: room })?;
-    core[BLOCK_LIST..BLOCK_LIST + 8].copy_from_slice(&(sector + 1).to_le_bytes());
-    core[BLOCK_LIST + 8..BLOCK_LIST + 10].copy_from_slice(&rest.to_le_bytes());
-    core[BLOCK_LIST + 10..BLOCK_LIST + 12].copy_from_slice(&SEGMENT.to_le_bytes());
-    Ok(())
+/// What GRUB does first on a disc. Under UEFI, `$root` may be a partition of the image on a stick; the file system with the
+/// files begins where the stick begins.
+fn on_disc(file: &str) -> String {
+    format!(
+        "regexp --set=1:phase_disk '^([^,]*)' \"$root\"\n\
+         search --no-floppy --file --set=root --hint \"$root\" --hint \"$phase_disk\" /{file}\n\
+         set prefix=($root)/boot/grub\n"
+    )
 }
 
 #[cfg(test)]
@@ -177,39 +150,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_boot_code_names_the_sector_of_the_core_and_keeps_out_of_the_table() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("boot.img");
-        let mut image = vec![0xcc; 510];
-        image.extend([0x55, 0xaa]);
-        fs::write(&file, &image).unwrap();
-        let code = boot_code(&file, 0x0102_0304).unwrap();
-        assert_eq!(code[CORE_SECTOR..CORE_SECTOR + 8], [4, 3, 2, 1, 0, 0, 0, 0]);
-        assert_eq!(code[DRIVE_CHECK..DRIVE_CHECK + 2], [0x90, 0x90]);
-        let kept = [&code[..CORE_SECTOR], &code[CORE_SECTOR + 8..DRIVE_CHECK], &code[DRIVE_CHECK + 2..]].concat();
-        assert_eq!(kept, vec![0xcc; 430]);
-
-        fs::write(&file, [0; 512]).unwrap();
-        let message = boot_code(&file, 1).unwrap_err().to_string();
-        assert!(message.ends_with("has 512 bytes, wanted 512 with the signature 55 aa at their end"), "{message}");
-    }
-
-    #[test]
-    fn the_block_list_covers_the_core_without_its_first_sector() {
-        let mut core = vec![0; 1025];
-        block_list(&mut core, 2048, 1 << 20).unwrap();
-        assert_eq!(core[BLOCK_LIST..512], [0x01, 0x08, 0, 0, 0, 0, 0, 0, 2, 0, 0x20, 0x08]);
-        assert_eq!(core.iter().filter(|byte| **byte != 0).count(), 5);
-        for size in [0, 1023, (1 << 20) + 1] {
-            let message = block_list(&mut vec![0; size], 2048, 1 << 20).unwrap_err().to_string();
-            assert_eq!(message, format!("GRUB's core for BIOS has {size} bytes; from 1024 to 1048576 have room"));
-        }
-    }
-
-    #[test]
     fn the_partition_is_looked_for_by_its_number_and_near_itself_first() {
-        let text = early_configuration(0x0a1b_2c3d);
+        let text = on_disk(0x0a1b_2c3d);
         assert!(text.contains("--fs-uuid --set=root --hint \"$root\" --hint \"$root,gpt2\" 0A1B-2C3D\n"), "{text}");
+    }
+
+    #[test]
+    fn a_disc_is_looked_for_by_its_file_and_where_it_was_started_first() {
+        let text = on_disc("boot/grub/x.id");
+        assert!(text.contains("--hint \"$root\" --hint \"$phase_disk\" /boot/grub/x.id\n"), "{text}");
     }
 
     #[test]
