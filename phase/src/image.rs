@@ -136,20 +136,11 @@ pub struct Member {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Disk(args) => show(&disk::disk(args)?, args.output.json, disk::print)?,
-        Command::Initramfs(args) => show(&initramfs(args)?, args.json, print)?,
+        Command::Disk(args) => output::show(&disk::disk(args)?, args.output.json, disk::print)?,
+        Command::Initramfs(args) => output::show(&initramfs(args)?, args.json, print)?,
         Command::Write(args) => return write::run(args),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn show<R: Serialize>(report: &R, json: bool, print: impl Fn(&R)) -> anyhow::Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(report)?);
-    } else {
-        print(report);
-    }
-    Ok(())
 }
 
 /// Makes the initramfs and writes it.
@@ -159,9 +150,7 @@ fn show<R: Serialize>(report: &R, json: bool, print: impl Fn(&R)) -> anyhow::Res
 /// exists.
 pub fn initramfs(args: &InitramfsArgs) -> anyhow::Result<Report> {
     let existing = Existing::from_force(args.force);
-    if existing == Existing::Keep {
-        output::refuse_existing(&args.out)?;
-    }
+    existing.allows(&args.out)?;
     let plan = BootInitramfs {
         init: args.init.clone(),
         stage: stage(args)?,

@@ -47,13 +47,11 @@ pub struct Report {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report = generate(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
+    output::show(&report, args.json, |report| {
         println!("private key  {}", report.private.display());
         println!("public key   {}", report.public.display());
         println!("key id       {}", report.key_id);
-    }
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,4 +1,5 @@
-//! Files that a command writes: they appear whole or not at all, and never in place of another file unless asked.
+//! What a command leaves behind: files that appear whole or not at all, and never in place of another file unless asked; and
+//! a report, for people or as one line of JSON.
 
 use std::{
     fs::{self, File, Permissions},
@@ -8,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use serde::Serialize;
 use tempfile::{Builder, NamedTempFile};
 
 /// What happens to a file that already stands where the output goes.
@@ -24,6 +26,27 @@ impl Existing {
     pub fn from_force(force: bool) -> Self {
         if force { Self::Replace } else { Self::Keep }
     }
+
+    /// Whether the output may go to `path`, asked before any work is done for it; [`persist`] checks again, atomically.
+    ///
+    /// # Errors
+    /// There is a file, and it stays.
+    pub fn allows(self, path: &Path) -> anyhow::Result<()> {
+        if self == Self::Keep { refuse_existing(path) } else { Ok(()) }
+    }
+}
+
+/// Says what was done: by `print`, or as JSON if `--json` was given.
+///
+/// # Errors
+/// The report cannot be JSON.
+pub fn show<R: Serialize + ?Sized>(report: &R, json: bool, print: impl FnOnce(&R)) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        print(report);
+    }
+    Ok(())
 }
 
 /// Writes `bytes` to `path` with permissions `mode`: temporary file beside it (created with `O_EXCL`, mode 0600),
@@ -32,9 +55,7 @@ impl Existing {
 /// # Errors
 /// The file exists and `existing` keeps it, or the file system refuses; the message names the path.
 pub fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> anyhow::Result<()> {
-    if existing == Existing::Keep {
-        refuse_existing(path)?;
-    }
+    existing.allows(path)?;
     let mut file = temporary_beside(path)?;
     file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
     persist(file, path, mode, existing)

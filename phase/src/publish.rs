@@ -146,11 +146,7 @@ pub struct BlobReport {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report = publish(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print(&report);
-    }
+    output::show(&report, args.json, print)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -64,10 +64,11 @@ struct Report {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report = put_live(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-        return Ok(ExitCode::SUCCESS);
-    }
+    output::show(&report, args.json, print)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(report: &Report) {
     println!("published    {} {} version {}", report.channel, report.arch, report.version);
     println!("envelope     {}", report.envelope.display());
     println!("manifest     sha256 {}, until {}", report.manifest_sha256, report.expires);
@@ -77,7 +78,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for name in &report.pruned {
         println!("removed      {name}");
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn put_live(args: &Args) -> anyhow::Result<Report> {

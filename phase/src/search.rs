@@ -76,11 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let arch: Arch = args.places.arch.parse().map_err(|error: verify::ValueError| UsageError(error.to_string()))?;
     let found = look(&args.places, trust.epoch).map_err(UsageError)?;
     let report = judge(found, trust, arch, &args.places);
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print(&report);
-    }
+    output::show(&report, args.json, print)?;
     let accepted = report.candidates.iter().any(|judged| judged.version.is_some());
     Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -80,10 +80,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (out, existing) = destination(args)?;
-    if existing == Existing::Keep {
-        // Before a passphrase is asked or a token touched: nobody does that for nothing.
-        output::refuse_existing(out)?;
-    }
+    // Before a passphrase is asked or a token touched: nobody does that for nothing.
+    existing.allows(out)?;
     for copy in &args.merge {
         merge(&mut envelope, copy)?;
     }
@@ -102,16 +100,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         payload_type: envelope.payload_type,
         key_ids: envelope.signatures.iter().map(|signature| signature.keyid).collect(),
     };
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
+    output::show(&report, args.json, |report| {
         println!("envelope     {}", report.envelope.display());
         println!("{shown}");
         println!("             sha256 {}", report.payload_sha256);
         for id in &report.key_ids {
             println!("signed by    {id}");
         }
-    }
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -74,11 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         init: program.len() as u64,
         sections: sections(&program).with_context(|| args.init.display().to_string())?,
     };
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print(&report);
-    }
+    output::show(&report, args.json, print)?;
     if report.initramfs > report.limit {
         anyhow::bail!("the boot initramfs has {} bytes, at most {} are allowed", report.initramfs, report.limit);
     }

@@ -94,9 +94,7 @@ impl Output {
     /// There is one, and nobody said `--force`.
     pub fn existing(&self) -> anyhow::Result<Existing> {
         let existing = Existing::from_force(self.force);
-        if existing == Existing::Keep {
-            output::refuse_existing(&self.out)?;
-        }
+        existing.allows(&self.out)?;
         Ok(existing)
     }
 }

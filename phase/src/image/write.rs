@@ -32,6 +32,8 @@ use disks::Disk;
 use picture::Picture;
 use uses::Use;
 
+use crate::output;
+
 /// Exit status when the disk was changed and does not hold the image.
 const SPOILED: u8 = 3;
 
@@ -139,11 +141,7 @@ pub(super) fn run(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         // clap has seen to it that there is an image where there is a device.
         (_, image) => {
             let listed = list::of(&survey, image.map(|(_, picture)| picture).as_ref(), args.any_disk);
-            if args.json {
-                println!("{}", serde_json::to_string(&listed)?);
-            } else {
-                list::print(&listed, args.any_disk);
-            }
+            output::show(&listed, args.json, |listed| list::print(listed, args.any_disk))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -188,7 +186,7 @@ fn write(
     }
     let image = args.image.clone().unwrap_or_default();
     let report = Report { image, device: path, size: picture.size, sha256: digests.whole, table_read: table.is_ok() };
-    tell(args, &report, disk, &picture)?;
+    output::show(&report, args.json, |report| print(report, disk, &picture))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -221,11 +219,7 @@ fn agree(args: &WriteArgs, survey: &Survey, disk: &Disk, picture: &Picture) -> a
     Ok(())
 }
 
-fn tell(args: &WriteArgs, report: &Report, disk: &Disk, picture: &Picture) -> anyhow::Result<()> {
-    if args.json {
-        println!("{}", serde_json::to_string(report)?);
-        return Ok(());
-    }
+fn print(report: &Report, disk: &Disk, picture: &Picture) {
     println!("written      {}, {}, to {}", report.image.display(), HumanBytes(report.size), report.device.display());
     println!("read back    the same: SHA-256 {}", report.sha256);
     if picture.gpt_sector.is_some() && picture.size < disk.size {
@@ -234,7 +228,6 @@ fn tell(args: &WriteArgs, report: &Report, disk: &Disk, picture: &Picture) -> an
         );
         println!("             one is damaged. `sgdisk -e {}` moves it", report.device.display());
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -60,11 +60,9 @@ pub(super) fn run(args: &FollowArgs) -> anyhow::Result<ExitCode> {
         epoch: followed.trust().epoch,
         sha256: Sha256Digest::of(&bytes),
     };
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
+    output::show(&report, args.json, |report| {
         println!("trust file   {} (channel {}, epoch {})", report.trust.display(), report.channel, report.epoch);
         println!("             sha256 {}", report.sha256);
-    }
+    })?;
     Ok(ExitCode::SUCCESS)
 }

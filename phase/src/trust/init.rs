@@ -97,10 +97,11 @@ pub struct Report {
 /// Runs the command.
 pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let report = init(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-        return Ok(ExitCode::SUCCESS);
-    }
+    output::show(&report, args.json, |report| print(args, report))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(args: &InitArgs, report: &Report) {
     println!("trust file   {} (channel {}, epoch {})", report.trust.display(), args.channel, report.epoch);
     for (role, threshold, keys) in
         [("root", args.root_threshold, &report.root), ("release", args.release_threshold, &report.release)]
@@ -109,7 +110,6 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
             println!("{role:12} {id} ({threshold} of {})", keys.len());
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes the trust file.

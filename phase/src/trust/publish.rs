@@ -6,7 +6,10 @@ use serde::Serialize;
 use verify::Channel;
 
 use super::chain;
-use crate::{output::Existing, tree::Tree};
+use crate::{
+    output::{self, Existing},
+    tree::Tree,
+};
 
 /// Puts rotations into a published tree, where machines look for them.
 #[derive(clap::Args)]
@@ -58,13 +61,11 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<ExitCode> {
         channel: followed.trust().channel.clone(),
         epoch: followed.trust().epoch,
     };
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
+    output::show(&report, args.json, |report| {
         println!("published    {} up to trust epoch {}", report.channel, report.epoch);
         for envelope in &report.envelopes {
             println!("envelope     {}", envelope.display());
         }
-    }
+    })?;
     Ok(ExitCode::SUCCESS)
 }

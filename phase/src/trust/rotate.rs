@@ -118,10 +118,11 @@ struct Report {
 /// Runs the command.
 pub(super) fn run(args: &RotateArgs) -> anyhow::Result<ExitCode> {
     let report = rotate(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-        return Ok(ExitCode::SUCCESS);
-    }
+    output::show(&report, args.json, |report| print(args, report))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(args: &RotateArgs, report: &Report) {
     println!("envelope     {}", report.envelope.display());
     println!("trust file   epoch {}, sha256 {}", report.epoch, report.trust_sha256);
     for change in &report.changes {
@@ -137,14 +138,11 @@ pub(super) fn run(args: &RotateArgs) -> anyhow::Result<ExitCode> {
         );
         println!("             made machines remember");
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn rotate(args: &RotateArgs) -> anyhow::Result<Report> {
     let existing = Existing::from_force(args.force);
-    if existing == Existing::Keep {
-        output::refuse_existing(&args.out)?;
-    }
+    existing.allows(&args.out)?;
     let in_force = chain::follow(&args.from, &args.chain)?.into_parts().0;
     let next = next(&in_force, args)?;
     separate(&next.roles, args.allow_shared_key)?;
