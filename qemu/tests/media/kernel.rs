@@ -3,8 +3,9 @@
 use qemu::Machine;
 
 use crate::{
+    arrival::bytes,
     row::{Outcome, Row},
-    scene::{Mode, Scene, bytes},
+    scene::{Mode, Scene},
     support::Lab,
 };
 

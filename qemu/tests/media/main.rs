@@ -18,13 +18,15 @@
 //! start servers and a LAN ([`qemu::lan`]).
 //!
 //! [`Scene`](scene::Scene) has what most rows share: a release that the artefact carries or a server offers, the options that every
-//! `phase image` command has, the menu's key, and what has to be true once the release runs.
+//! `phase image` command has, and the menu's key; [`Arrival`](arrival::Arrival) is what has to be true once the release runs.
 
 // A test that cannot go on says so by panicking, and so does what it stands on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod arrival;
 mod disk;
 mod kernel;
+mod quick_start;
 mod row;
 mod scene;
 // The other test programs use the rest of it.
@@ -38,7 +40,7 @@ use row::Row;
 
 /// The table, in the order in which it is printed.
 fn rows() -> Vec<Row> {
-    [disk::rows(), kernel::rows()].concat()
+    [disk::rows(), kernel::rows(), quick_start::rows()].concat()
 }
 
 fn main() -> ExitCode {

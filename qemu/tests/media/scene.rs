@@ -1,16 +1,12 @@
-//! What the rows share: a release and who has it, the artefact that starts a machine, and what has to be true once the release
-//! runs.
+//! What most rows share: a release and who has it, a firmware, and the artefact that starts a machine.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use qemu::{Event, Machine};
-use serde_json::Value;
+use qemu::Machine;
 use tempfile::TempDir;
 
 use crate::{
+    arrival::Arrival,
     row::Outcome,
     support::{Boot, KERNEL_PARAMETERS, Lab, Release, Serve, Tree, Uefi, text},
 };
@@ -147,7 +143,7 @@ impl Scene {
         let mut boot = Boot::start(&self.with_memory(machine));
         boot.shows("Phase Boot: Private");
         boot.types(self.mode.key());
-        let outcome = self.arrives(&mut boot, artefact, device);
+        let outcome = self.arrival(device).of(&mut boot, artefact);
         assert!(!boot.says("Press any key"), "the boot loader complains, and waits for somebody");
         outcome
     }
@@ -155,49 +151,15 @@ impl Scene {
     /// The same where something else than the menu says the mode.
     #[track_caller]
     pub(crate) fn boots(&self, machine: Machine, artefact: &Path, device: &str) -> Outcome {
-        self.arrives(&mut Boot::start(&self.with_memory(machine)), artefact, device)
+        self.arrival(device).of(&mut Boot::start(&self.with_memory(machine)), artefact)
     }
 
     fn with_memory(&self, machine: Machine) -> Machine {
         machine.memory_mib(if self.debian { 1024 } else { 512 })
     }
 
-    /// The release runs, in the right mode and from the right place.
-    #[track_caller]
-    pub(crate) fn arrives(&self, boot: &mut Boot, artefact: &Path, device: &str) -> Outcome {
-        let receipt = if self.debian { logs_in(boot) } else { boot.reaches_the_release("kexec") };
-        assert_eq!(receipt["mode"], self.mode.word(), "{receipt}");
-        let from = receipt["source"].as_str().unwrap_or_default();
+    fn arrival<'a>(&self, device: &'a str) -> Arrival<'a> {
         let source = if self.mode == Mode::Private { device } else { "http://10.0.2.2:" };
-        assert!(from.starts_with(source), "the release came from {from:?}, wanted {source:?}: {receipt}");
-        let release = if self.debian { "login" } else { "PID 1" };
-        Outcome {
-            words: format!("{}: {release}, by kexec from {from}", self.mode.word()),
-            to_init: boot.when_started().expect("the marker of stage one"),
-            to_release: boot.when_reached().expect("the release's own words"),
-            artefact: bytes(artefact),
-        }
+        Arrival { mode: self.mode, handoff: "kexec", source, login: self.debian }
     }
-}
-
-/// Logs in to a Debian whose services are all healthy, reads the receipt, and switches off.
-#[track_caller]
-fn logs_in(boot: &mut Boot) -> Value {
-    boot.reaches("switch", Event::Begin);
-    boot.at_prompt(" login:", "root");
-    boot.at_prompt("#", "cat /run/phase/receipt.json");
-    // The words of the answer are not those of the question, which the terminal echoes.
-    boot.at_prompt("#", "echo \"system is $(systemctl is-system-running --wait): $(systemctl --failed --plain)\"");
-    boot.shows("system is running: ");
-    boot.at_prompt("#", "poweroff");
-    boot.powers_off();
-    boot.json_after("cat /run/phase/receipt.json")
-}
-
-/// Bytes of a file, or of all files in a folder.
-pub(crate) fn bytes(artefact: &Path) -> u64 {
-    if artefact.is_dir() {
-        return fs::read_dir(artefact).unwrap().map(|entry| bytes(&entry.unwrap().path())).sum();
-    }
-    fs::metadata(artefact).unwrap().len()
 }
