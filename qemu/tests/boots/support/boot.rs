@@ -110,12 +110,12 @@ impl Boot {
         self.running.transcript().contains(words)
     }
 
-    /// What stands on the console after `words`, read as JSON; it may have many lines.
+    /// What stands on the console after the last `words`, read as JSON; it may have many lines.
     #[track_caller]
     pub(crate) fn json_after(&self, words: &str) -> Value {
         let lines: Vec<String> = self.running.transcript().lines().map(|line| line.text.clone()).collect();
         let text = lines.join("\n");
-        let (_, json) = text.split_once(words).unwrap_or_else(|| panic!("nothing says {words:?}:\n{text}"));
+        let (_, json) = text.rsplit_once(words).unwrap_or_else(|| panic!("nothing says {words:?}:\n{text}"));
         let json = serde_json::Deserializer::from_str(json).into_iter().next();
         json.expect("something follows").unwrap_or_else(|error| panic!("no JSON after {words:?} ({error}):\n{text}"))
     }
