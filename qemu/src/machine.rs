@@ -3,6 +3,7 @@
 //! The description is plain data, and [`Machine::arguments`] turns it into QEMU's command line without touching the
 //! host, so that what a machine is can be tested without starting one.
 
+mod architecture;
 mod drive;
 
 use std::{
@@ -11,12 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::drive::{Bus, Optical};
 use self::drive::{Drive, Kind};
+pub use self::{
+    architecture::Architecture,
+    drive::{Bus, Optical},
+};
 use crate::{Error, Running, program};
-
-/// The program of the only architecture so far, and the package that has it.
-const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
 
 /// Under TCG a busy host makes timer interrupts late, which the kernel's own test of them takes for a broken machine
 /// ("IO-APIC + timer doesn't work!"): this parameter leaves the test out.
@@ -60,9 +61,10 @@ struct Flash {
     guarded: bool,
 }
 
-/// A machine: q35, one serial console, a VGA framebuffer, virtio devices.
+/// A machine: the board of its architecture, one serial console, virtio devices.
 #[derive(Debug, Clone)]
 pub struct Machine {
+    architecture: Architecture,
     accelerator: Accelerator,
     memory_mib: u32,
     cpus: u32,
@@ -90,12 +92,13 @@ impl Machine {
     /// A machine whose firmware boots the first drive that it gets; what its kernel is told is up to the boot loader there.
     pub fn from_firmware() -> Self {
         Self {
+            architecture: Architecture::default(),
             accelerator: Accelerator::default(),
             memory_mib: 1024,
             cpus: 1,
             kernel: None,
             flash: None,
-            append: vec!["console=ttyS0".to_owned()],
+            append: Vec::new(),
             network: Network::default(),
             card: "virtio-net-pci".to_owned(),
             netdevs: Vec::new(),
@@ -106,6 +109,13 @@ impl Machine {
             clock: None,
             captures: Vec::new(),
         }
+    }
+
+    /// What the guest's processor speaks; without it, `x86_64`.
+    #[must_use]
+    pub fn architecture(mut self, architecture: Architecture) -> Self {
+        self.architecture = architecture;
+        self
     }
 
     /// Who executes the guest.
@@ -129,7 +139,7 @@ impl Machine {
         self
     }
 
-    /// Adds to the kernel command line, which starts as `console=ttyS0`.
+    /// Adds to the kernel command line, which starts with `console=ttyS0`, or what the architecture's serial line is called.
     #[must_use]
     pub fn append(mut self, parameters: &str) -> Self {
         self.append.push(parameters.to_owned());
@@ -239,18 +249,23 @@ impl Machine {
 
     /// The kernel command line.
     pub fn command_line(&self) -> String {
-        let mut words: Vec<&str> = self.append.iter().map(String::as_str).collect();
-        if self.accelerator == Accelerator::Tcg {
-            words.insert(words.len().min(1), NO_TIMER_CHECK);
-        }
-        words.join(" ")
+        let given = self.append.iter().map(String::as_str);
+        let words = self.architecture.parameters(self.accelerator).iter().copied().chain(given);
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// QEMU's arguments; its control socket will be made at `qmp`.
     pub fn arguments(&self, qmp: &Path) -> Result<Vec<OsString>, Error> {
         let mut arguments = Arguments::default();
-        arguments.add(["-nodefaults", "-no-reboot", "-display", "none", "-vga", "std"]);
-        arguments.add(["-machine", "q35", "-accel", self.accelerator.name(), "-cpu", self.accelerator.cpu()]);
+        arguments.add(["-nodefaults", "-no-reboot", "-display", "none", "-vga", self.architecture.screen()]);
+        arguments.add([
+            "-machine",
+            self.architecture.board(),
+            "-accel",
+            self.accelerator.name(),
+            "-cpu",
+            self.accelerator.cpu(),
+        ]);
         arguments.add(["-m", &self.memory_mib.to_string(), "-smp", &self.cpus.to_string()]);
         // signal=off: Ctrl-C belongs to the guest.
         arguments.add(["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"]);
@@ -278,7 +293,7 @@ impl Machine {
         self.add_drives(&mut arguments)?;
         if let Some(socket) = &self.tpm {
             arguments.add_with_path("-chardev", "socket,id=swtpm,path=", socket, "")?;
-            arguments.add(["-tpmdev", "emulator,id=tpm0,chardev=swtpm", "-device", "tpm-tis,tpmdev=tpm0"]);
+            arguments.add(["-tpmdev", "emulator,id=tpm0,chardev=swtpm", "-device", self.architecture.tpm()]);
         }
         Ok(arguments.0)
     }
@@ -286,6 +301,9 @@ impl Machine {
     fn add_drives(&self, arguments: &mut Arguments) -> Result<(), Error> {
         if self.drives.iter().any(|drive| drive.kind.on_virtio_scsi()) {
             arguments.add(["-device", "virtio-scsi-pci,id=virtio"]);
+        }
+        if let Some(ahci) = self.architecture.ahci().filter(|_| self.drives.iter().any(|drive| drive.kind.on_sata())) {
+            arguments.add(["-device", ahci]);
         }
         if self.usb_keyboard || self.drives.iter().any(|drive| drive.kind.on_usb()) {
             arguments.add(["-device", "qemu-xhci,id=usb"]);
@@ -338,7 +356,8 @@ impl Machine {
         for drive in &self.drives {
             readable("disk", &drive.path)?;
         }
-        let qemu = program::find(QEMU.0, QEMU.1)?;
+        let (name, package) = self.architecture.program();
+        let qemu = program::find(name, package)?;
         Running::start(&qemu, |qmp| self.arguments(qmp))
     }
 }

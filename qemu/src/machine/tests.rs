@@ -112,6 +112,23 @@ fn only_a_guarded_firmware_keeps_its_variables_from_the_kernel() {
 }
 
 #[test]
+fn another_architecture_has_a_board_a_console_and_controllers_of_its_own() {
+    let machine = machine().architecture(Architecture::Aarch64).disk_on(Bus::Sata, Path::new("/a"));
+    let command = command(&machine.tpm(Path::new("/t")).append("quiet"));
+    for part in [
+        "-vga none -machine virt -accel tcg -cpu max",
+        "-append console=ttyAMA0 quiet",
+        "-device ich9-ahci,id=ide -drive file=/a,format=raw,if=none,id=disk0 -device ide-hd,bus=ide.0,drive=disk0",
+        "-device tpm-tis-device,tpmdev=tpm0",
+    ] {
+        assert!(command.contains(part), "{part:?} is not in {command:?}");
+    }
+    assert!(!["q35", "ttyS0", NO_TIMER_CHECK].iter().any(|word| command.contains(word)), "{command:?}");
+    let without_sata = self::command(&self::machine().architecture(Architecture::Aarch64));
+    assert!(!without_sata.contains("ahci"), "{without_sata:?}");
+}
+
+#[test]
 fn a_missing_kernel_is_named() {
     let error = Machine::new(Path::new("/nowhere/vmlinuz"), Path::new("/i")).start().unwrap_err();
     assert_eq!(error.to_string(), "the machine's kernel /nowhere/vmlinuz cannot be read");
