@@ -12,7 +12,8 @@
 //! 3. [`state::decide`]: what the machine remembers, and what follows if it does not;
 //! 4. [`Now::decide`]: which time it is, without believing a dead battery;
 //! 5. [`verified::newest`]: every envelope through [`verified::manifest`], the highest verified version wins;
-//! 6. [`pieces`]: the bytes that a verified manifest names, hashed in place while they arrive.
+//! 6. [`pieces`]: the bytes that a verified manifest names, hashed in place while they arrive;
+//! 7. [`measured`]: what a TPM is told of the release before it is entered.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod dsse;
 pub mod json;
 mod limits;
 pub mod manifest;
+pub mod measured;
 pub mod names;
 pub mod pieces;
 mod refusal;

@@ -60,6 +60,8 @@ pub struct Limits {
     /// Seconds after the newest time that we know of in which an RTC is still believed; also how far `issued` may lie
     /// after the trust file was built.
     pub clock_seconds: u64,
+    /// Bytes of the event log of measured boot: some 50 events, of which a boot writes 7. It stands in the hand-off, in base64.
+    pub measured_log_bytes: usize,
     /// Days that a manifest may be valid if the trust file does not say.
     pub validity_days: u64,
     /// Most days that a trust file may allow.
@@ -95,6 +97,7 @@ pub const LIMITS: Limits = Limits {
     integer: (1 << 53) - 1,
     future_seconds: 24 * 3600,
     clock_seconds: 15 * 365 * 24 * 3600,
+    measured_log_bytes: 16 << 10,
     validity_days: 400,
     validity_days_max: 3660,
 };
