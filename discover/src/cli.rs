@@ -194,7 +194,7 @@ pub fn look(places: &Places, epoch: u64) -> Result<Found, String> {
     }
     let locator = places.locator.filter(|_| places.dht).map(|key| Locator { key, bootstrap: places.bootstrap.clone() });
     let timeout = Duration::from_secs(places.timeout);
-    Ok(search(&Search {
+    let search_of = Search {
         request: Request { channel: &places.channel, arch: &places.arch, epoch },
         places: &origins,
         link: places.mdns,
@@ -204,7 +204,9 @@ pub fn look(places: &Places, epoch: u64) -> Result<Found, String> {
         settle: SETTLE,
         // Whoever asks for the DHT wants its answer.
         patience: timeout,
-    }))
+    };
+    // Nothing is verified here: whatever came is shown.
+    Ok(search(&search_of, &|gathered| !gathered.candidates.is_empty()))
 }
 
 fn tls(places: &Places) -> Result<Tls, String> {

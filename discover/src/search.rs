@@ -39,9 +39,9 @@ pub struct Search<'a> {
     pub manner: &'a Manner,
     /// When it ends at the latest.
     pub deadline: Instant,
-    /// The local network never says that it is done: with a candidate in hand, this much silence of it is the end.
+    /// The local network never says that it is done: with a release in hand, this much silence of it is the end.
     pub settle: Duration,
-    /// With a candidate in hand, the DHT is waited for so long, from the beginning on.
+    /// With a release in hand, the DHT is waited for so long, from the beginning on.
     pub patience: Duration,
 }
 
@@ -178,11 +178,20 @@ enum News {
     Answer(Gathered),
 }
 
-/// Looks everywhere at once; returns when every way is at its end and every place has answered, or at the deadline.
-pub fn search(search: &Search<'_>) -> Found {
+/// Looks everywhere at once; returns when every way is at its end and every place has answered, or at the deadline. Whether
+/// what was gathered holds a release is the caller's to say, who can verify it: whoever sends rubbish ends no wait.
+pub fn search(search: &Search<'_>, in_hand: &dyn Fn(&Gathered) -> bool) -> Found {
     let (news, arrivals) = mpsc::channel();
-    let mut running =
-        Running { found: Found::default(), news, begun: Instant::now(), asked: 0, listening: false, locating: false };
+    let mut running = Running {
+        found: Found::default(),
+        news,
+        begun: Instant::now(),
+        asked: 0,
+        listening: false,
+        locating: false,
+        judge: in_hand,
+        in_hand: false,
+    };
     for (way, origin) in search.places.iter().take(2 * Limits::default().origins) {
         running.ask(way.clone(), origin.clone(), search);
     }
@@ -198,7 +207,7 @@ pub fn search(search: &Search<'_>) -> Found {
 }
 
 /// A search that goes on.
-struct Running {
+struct Running<'a> {
     found: Found,
     news: Sender<News>,
     begun: Instant,
@@ -208,9 +217,13 @@ struct Running {
     listening: bool,
     /// Whether the DHT is being asked.
     locating: bool,
+    /// Whether a release is in what was gathered.
+    judge: &'a dyn Fn(&Gathered) -> bool,
+    /// What it said last.
+    in_hand: bool,
 }
 
-impl Running {
+impl Running<'_> {
     fn collect(&mut self, arrivals: &Receiver<News>, search: &Search<'_>) {
         let mut last = Instant::now();
         while self.goes_on(last, search) {
@@ -242,9 +255,8 @@ impl Running {
     }
 
     fn goes_on(&self, last: Instant, search: &Search<'_>) -> bool {
-        let in_hand = !self.found.gathered.candidates.is_empty();
-        let listening = self.listening && !(in_hand && last.elapsed() >= search.settle);
-        let locating = self.locating && !(in_hand && self.begun.elapsed() >= search.patience);
+        let listening = self.listening && !(self.in_hand && last.elapsed() >= search.settle);
+        let locating = self.locating && !(self.in_hand && self.begun.elapsed() >= search.patience);
         self.asked > 0 || listening || locating
     }
 
@@ -260,19 +272,19 @@ impl Running {
                 gathered.candidates.append(&mut answer.candidates);
                 gathered.rotations.append(&mut answer.rotations);
                 gathered.failures.append(&mut answer.failures);
+                self.in_hand = (self.judge)(gathered);
             }
         }
     }
 
     /// Says of what was silent to the end that it was.
     fn conclude(&mut self, search: &Search<'_>) {
-        let in_hand = !self.found.gathered.candidates.is_empty();
-        if self.locating && in_hand {
+        if self.locating && self.in_hand {
             let seconds = self.begun.elapsed().as_secs();
             self.found.remark("timeout", format!("the DHT was not waited for any longer after {seconds} s"));
         }
         let heard = self.found.places.iter().any(|(way, _)| matches!(way, Way::Link { .. }));
-        if cfg!(feature = "mdns") && search.link && !heard && !in_hand {
+        if cfg!(feature = "mdns") && search.link && !heard && self.found.gathered.candidates.is_empty() {
             let Request { channel, arch, .. } = search.request;
             let text =
                 format!("nobody on this link offers channel {channel} for {arch}; `phase serve --advertise` does");

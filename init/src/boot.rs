@@ -73,7 +73,7 @@ impl StageOne<'_> {
         let now = self.time(|clock| memory.now(clock), None);
         let mut places = match mode {
             Mode::Private => self.media(&config, memory.epoch())?,
-            Mode::Internet | Mode::Local => self.origins(&config, mode, memory.epoch(), now)?,
+            Mode::Internet | Mode::Local => self.origins(&config, mode, &memory, now)?,
         };
         let believed = self.believe(memory, &places.found, access)?;
         let now = self.time(|clock| believed.now(clock), Some(now));

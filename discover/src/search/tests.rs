@@ -7,7 +7,17 @@ fn given(origins: &[Origin], deadline: Duration) -> Found {
 }
 
 fn look(places: &[(Way, Origin)], locator: Option<&Locator>, deadline: Duration) -> Found {
-    search(&Search {
+    let any = |gathered: &Gathered| !gathered.candidates.is_empty();
+    judged(places, locator, deadline, &any)
+}
+
+fn judged(
+    places: &[(Way, Origin)],
+    locator: Option<&Locator>,
+    deadline: Duration,
+    in_hand: &dyn Fn(&Gathered) -> bool,
+) -> Found {
+    let search_of = Search {
         request: Request { channel: "demo", arch: "x86_64", epoch: 1 },
         places,
         link: false,
@@ -16,7 +26,8 @@ fn look(places: &[(Way, Origin)], locator: Option<&Locator>, deadline: Duration)
         deadline: Instant::now() + deadline,
         settle: Duration::from_millis(200),
         patience: Duration::from_millis(500),
-    })
+    };
+    search(&search_of, in_hand)
 }
 
 fn origin(body: &[u8]) -> Origin {
@@ -83,6 +94,20 @@ fn a_dead_dht_costs_a_found_release_its_patience_and_no_more() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!((found.gathered.candidates.len(), found.remarks.len()), (1, 1), "{found:?}");
     assert!(found.remarks[0].text.contains("not waited for any longer"), "{found:?}");
+}
+
+/// Otherwise any neighbour could keep the DHT's places from being asked.
+#[test]
+#[cfg(feature = "dht")]
+fn rubbish_in_hand_ends_no_wait() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let locator = Locator { key: [7; 32], bootstrap: vec![silent.local_addr().unwrap().to_string()] };
+    let places = [(Way::Given, origin(b"{}"))];
+    let begun = Instant::now();
+    let found = judged(&places, Some(&locator), Duration::from_secs(3), &|_| false);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(found.gathered.candidates.len(), 1);
+    assert!(!found.remarks.iter().any(|remark| remark.text.contains("not waited for")), "{found:?}");
 }
 
 #[test]

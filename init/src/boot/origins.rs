@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use discover::{FetchError, Found, Gathered, Manner, Origin, Remark, Request, Search, Way};
 use verify::{Arch, Now};
 
+use super::memory::Memory;
 use super::places::{GATHERING, Places, counted};
 use super::{BootError, StageOne};
 use crate::config::Config;
@@ -59,7 +60,7 @@ impl Known {
 
 impl StageOne<'_> {
     /// Connects, and asks everybody.
-    pub(super) fn origins(&self, config: &Config, mode: Mode, epoch: u64, now: Now) -> Result<Places, BootError> {
+    pub(super) fn origins(&self, config: &Config, mode: Mode, memory: &Memory, now: Now) -> Result<Places, BootError> {
         let connection = self.network(config, mode)?;
         let manner = manner(config, now);
         let known = match mode {
@@ -70,8 +71,12 @@ impl StageOne<'_> {
             if known.places.is_empty() && mode == Mode::Internet && config.locator.is_none() {
                 return Err(BootError::NoOrigin);
             }
-            let found = discover::search(&Search {
-                request: Request { channel: config.trust.channel.as_str(), arch: Arch::COMPILED.as_str(), epoch },
+            let search = Search {
+                request: Request {
+                    channel: config.trust.channel.as_str(),
+                    arch: Arch::COMPILED.as_str(),
+                    epoch: memory.epoch(),
+                },
                 places: &known.places,
                 link: mode == Mode::Local,
                 locator: config.locator.as_ref().filter(|_| mode == Mode::Internet),
@@ -79,7 +84,8 @@ impl StageOne<'_> {
                 deadline: Instant::now() + GATHERING,
                 settle: SILENCE,
                 patience: PATIENCE,
-            });
+            };
+            let found = discover::search(&search, &|gathered| memory.accepts(gathered, now));
             self.judge(&known.refused, found)
         };
         let fields = |found: &Found| counted(&found.gathered, found.gathered.failures.len());

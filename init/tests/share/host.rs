@@ -69,7 +69,7 @@ fn run(job: &Job) {
     }
     let manner = Manner::default();
     let origins: Vec<(Way, Origin)> = job.origins.iter().map(|url| (Way::Given, Origin::parse(url).unwrap())).collect();
-    let found = discover::search(&Search {
+    let search = Search {
         request: Request { channel: "demo", arch: Arch::COMPILED.as_str(), epoch: 1 },
         places: &origins,
         link: origins.is_empty(),
@@ -78,7 +78,8 @@ fn run(job: &Job) {
         deadline: Instant::now() + Duration::from_secs(20),
         settle: Duration::from_millis(500),
         patience: Duration::from_secs(5),
-    });
+    };
+    let found = discover::search(&search, &|gathered| !gathered.candidates.is_empty());
     let trust = Trust::parse(release::trust().to_string().as_bytes()).unwrap();
     let now = Now { time: Timestamp::from_unix(release::NOW), trusted: true };
     let rules = Rules { trust: &trust, arch: Arch::COMPILED, now, floors: Floors::default() };
