@@ -40,6 +40,17 @@ pub enum KexecError {
     /// The kernel refused to load it.
     #[error("kexec_file_load refused the release's kernel: {}", meaning(*.0))]
     Load(Errno),
+    /// The kernel loads no other one while it uses a UEFI of 32 bits.
+    #[error("kexec_file_load refused: {}", Errno::NOEXEC)]
+    Firmware32,
+    /// A driver does not let go of its device.
+    #[error("{device} is still held by its driver after {} s, and the kernel would wait for it for ever: switch the machine off and on", .patience.as_secs())]
+    Stuck {
+        /// Name on its bus.
+        device: String,
+        /// How long it was waited for.
+        patience: Duration,
+    },
     /// The kernel refused to jump.
     #[error("the kernel did not jump into the release's kernel: {0}")]
     Jump(Errno),
@@ -55,7 +66,8 @@ impl Kind for KexecError {
     }
 }
 
-/// The kernel's answer, what it means here and what helps (`kernel/kexec_file.c` of Linux).
+/// The kernel's answer, what it means here and what helps (`kernel/kexec_file.c` and, for signatures, `certs/system_keyring.c`
+/// and `crypto/asymmetric_keys/verify_pefile.c` of Linux; docs/secure-boot.md has how each of them was provoked).
 fn meaning(errno: Errno) -> String {
     let meaning = match errno {
         Errno::NOSYS => "this boot kernel has no CONFIG_KEXEC_FILE",
@@ -64,14 +76,23 @@ fn meaning(errno: Errno) -> String {
         }
         Errno::INVAL => "too little memory in one piece, or a kernel without the entry point that is needed",
         Errno::NOMEM => "too little memory",
-        Errno::NODATA | Errno::BADMSG => "it has no signature, and this machine's lockdown demands one",
-        Errno::KEYREJECTED | Errno::NOKEY => "its signature is by no key that this machine's lockdown trusts",
-        Errno::PERM => "this machine's lockdown or a sysctl (kernel.kexec_load_disabled) forbids kexec",
+        Errno::NODATA => "it has no signature",
+        Errno::NOKEY => "it is signed by no key that this machine trusts",
+        Errno::KEYREJECTED | Errno::BADMSG => "its signature does not fit it, or was revoked",
+        Errno::PERM => "kernel.kexec_load_disabled is set, or it has no signature that this machine trusts",
         Errno::ADDRNOTAVAIL => "the place where it has to stand is taken",
         _ => "see the kernel log",
     };
-    format!("{errno} ({meaning})")
+    let help = match errno {
+        Errno::NODATA | Errno::NOKEY | Errno::KEYREJECTED | Errno::BADMSG | Errno::PERM => UNTRUSTED,
+        _ => "",
+    };
+    format!("{errno}: {meaning}{help}")
 }
+
+/// What helps where lockdown demands a signature.
+const UNTRUSTED: &str = "; under lockdown (Secure Boot) wanted: a kernel signed by a key of the boot kernel's maker, of the \
+                         firmware's db or of shim's list (MOK), or the hand-off direct in the manifest";
 
 /// The next kernel's command line: the signed one, and of this machine's own only what is on the allow-list of
 /// docs/cmdline.md.
@@ -173,6 +194,15 @@ mod tests {
     #[test]
     fn every_refusal_says_what_helps() {
         assert!(KexecError::Load(Errno::NOEXEC).to_string().contains("efi=noruntime"));
-        assert!(KexecError::Load(Errno::NODATA).to_string().contains("lockdown"));
+        for (errno, seen) in [
+            (Errno::NODATA, "it has no signature"),
+            (Errno::NOKEY, "signed by no key that this machine trusts"),
+            (Errno::KEYREJECTED, "does not fit it, or was revoked"),
+            (Errno::PERM, "kernel.kexec_load_disabled is set"),
+        ] {
+            let said = KexecError::Load(errno).to_string();
+            assert!(said.contains(seen) && said.contains("wanted: a kernel signed by a key"), "{said}");
+        }
+        assert!(!KexecError::Load(Errno::NOMEM).to_string().contains("lockdown"));
     }
 }

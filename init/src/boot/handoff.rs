@@ -33,7 +33,8 @@ impl StageOne<'_> {
         // What a way that failed has proved already; the next one does not load it again.
         let mut proved = None;
         let mut last = BootError::NoWay(release.handoff.iter().map(|way| way.as_str()).collect::<Vec<_>>().join(", "));
-        for way in &release.handoff {
+        let mut ways = release.handoff.iter().peekable();
+        while let Some(way) = ways.next() {
             let attempt = match way {
                 Way::Kexec => self.kexec(config, chosen, drivers, &mut proved).map(|never| match never {}),
                 Way::Direct => self.direct(config, chosen, proved.take()),
@@ -46,6 +47,9 @@ impl StageOne<'_> {
                     // The bytes or the sources are at fault, not the way: another way would load the same.
                     if !matches!(error, BootError::Fit(_) | BootError::Kexec(_)) {
                         return Err(error);
+                    }
+                    if let Some(next) = ways.peek().filter(|way| ***way != Way::Foreign) {
+                        self.console.info(format_args!("the manifest allows the hand-off {}: it is tried", next.as_str()));
                     }
                     last = error;
                 }
