@@ -33,18 +33,28 @@ fn documents() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The lines of the fenced `sh` blocks of a document, without comments.
-fn shell_lines(text: &str) -> Vec<String> {
+/// The lines of the fenced blocks of this language, as they stand.
+fn lines_of<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let mut inside = false;
     let mut lines = Vec::new();
     for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            inside = line.trim() == "```sh";
+        if let Some(fence) = line.trim_start().strip_prefix("```") {
+            inside = fence == language;
         } else if inside {
-            lines.push(line.split(" #").next().unwrap().trim().to_owned());
+            lines.push(line);
         }
     }
     lines
+}
+
+/// What a document tells a person to type, without comments: the lines of its `sh` blocks, and in its `console` blocks those
+/// behind a prompt. A line that goes on in the next is one.
+fn commands(text: &str) -> Vec<String> {
+    let typed = lines_of(text, "sh").join("\n").replace("\\\n", "");
+    let shown = lines_of(text, "console").join("\n").replace("\\\n", "");
+    let behind_a_prompt = shown.lines().filter_map(|line| line.strip_prefix("# ").or_else(|| line.strip_prefix("$ ")));
+    let lines = typed.lines().chain(behind_a_prompt);
+    lines.map(|line| line.split(" #").next().unwrap().trim().to_owned()).collect()
 }
 
 #[test]
@@ -68,7 +78,7 @@ fn make_targets_exist() {
     let makefile = fs::read_to_string(checkout().join("Makefile")).unwrap();
     let mut seen = BTreeSet::new();
     for (path, text) in documents() {
-        let in_shell = shell_lines(&text).into_iter().filter_map(|line| Some(line.strip_prefix("make ")?.to_owned()));
+        let in_shell = commands(&text).into_iter().filter_map(|line| Some(line.strip_prefix("make ")?.to_owned()));
         let in_prose = text.split("`make ").skip(1).filter_map(|rest| Some(rest.split('`').next()?.to_owned()));
         for command in in_shell.chain(in_prose) {
             let target = command.split_whitespace().next().unwrap_or_default().to_owned();
@@ -90,8 +100,9 @@ fn help(subcommand: &[&str]) -> Option<String> {
 fn commands_have_the_options_that_the_documents_use() {
     let mut checked = 0;
     for (path, text) in documents() {
-        for line in shell_lines(&text) {
-            let Some(rest) = line.strip_prefix("phase ") else { continue };
+        for line in commands(&text) {
+            let line = line.strip_prefix("sudo ").unwrap_or(&line);
+            let Some(rest) = line.strip_prefix("target/host/").unwrap_or(line).strip_prefix("phase ") else { continue };
             // What stands in quotes is for another program.
             let own: String = rest.split('\'').step_by(2).collect();
             let words: Vec<&str> = own.split_whitespace().collect();
@@ -107,6 +118,80 @@ fn commands_have_the_options_that_the_documents_use() {
         }
     }
     assert!(checked > 20, "only {checked} options were checked");
+}
+
+/// The documents of docs/ itself, by name.
+fn names_in_docs() -> Vec<String> {
+    let entries = fs::read_dir(checkout().join("docs")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
+    names.sort();
+    names
+}
+
+/// Every Rust file of a folder of the checkout and of those in it, as one text.
+fn sources(folder: &str) -> String {
+    let mut folders = vec![checkout().join(folder)];
+    let mut text = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text += &fs::read_to_string(&path).unwrap();
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_document_is_in_the_index() {
+    let index = fs::read_to_string(checkout().join("docs/README.md")).unwrap();
+    let missing: Vec<String> = names_in_docs()
+        .into_iter()
+        .filter(|name| name != "README.md" && !index.contains(&format!("]({name})")))
+        .collect();
+    assert!(missing.is_empty(), "docs/README.md does not name {missing:?}");
+}
+
+/// A quick start that nobody runs is a claim: a test types it as it stands, or a transcript shows what came of it.
+#[test]
+fn every_quick_start_is_run_or_shown() {
+    let tests = sources("qemu/tests") + &sources("phase/tests/cli");
+    let quick_starts: Vec<String> =
+        names_in_docs().into_iter().filter(|name| name.starts_with("quick-start-")).collect();
+    assert!(quick_starts.len() > 1, "{quick_starts:?}");
+    for name in quick_starts {
+        let text = fs::read_to_string(checkout().join("docs").join(&name)).unwrap();
+        let is_run = tests.contains(&format!("\"docs/{name}\""));
+        let transcript = lines_of(&text, "console");
+        let answers = transcript.iter().filter(|line| !line.starts_with("# ") && !line.starts_with("$ ")).count();
+        assert!(is_run || answers > 5, "docs/{name} is typed by no test, and shows no transcript");
+        assert!(!commands(&text).is_empty(), "docs/{name} has no command");
+    }
+}
+
+/// Every way in that README.md promises is a row of `make test-media`, and docs/testing.md shows every row that there is.
+#[test]
+fn the_matrix_has_its_rows() {
+    const WAYS: &str = "disk-BIOS disk-x64 disk-ia32 usb-BIOS usb-x64 usb-ia32 ISO-BIOS ISO-x64 PXE-BIOS PXE-x64 HTTP-x64 \
+                        UKI-x64 secureboot-x64 qcow2 -kernel kexec-from-Debian arm64-virt";
+    let sources = sources("qemu/tests/media");
+    let rows: BTreeSet<&str> = sources
+        .split("Row::new(")
+        .skip(1)
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+        .collect();
+    for way in WAYS.split(' ') {
+        assert!(rows.contains(way), "no row of qemu/tests/media is called {way}");
+    }
+    let testing = fs::read_to_string(checkout().join("docs/testing.md")).unwrap();
+    let shown: BTreeSet<&str> =
+        lines_of(&testing, "text").iter().filter_map(|line| line.split_whitespace().next()).collect();
+    let missing: Vec<&&str> = rows.iter().filter(|row| !shown.contains(**row)).collect();
+    assert!(missing.is_empty(), "docs/testing.md does not show the rows {missing:?}");
 }
 
 /// What stands in backticks and is a path of the checkout: it has a slash, and begins with one of its folders.
