@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::path::Path;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::system::{RebootCommand, reboot};
@@ -41,10 +43,17 @@ pub enum KexecError {
     #[error("kexec_file_load refused the release's kernel: {}", meaning(*.0))]
     Load(Errno),
     /// The kernel loads no other one while it uses a UEFI of 32 bits.
-    #[error("kexec_file_load refused: {}", Errno::NOEXEC)]
+    #[error(
+        "this machine's UEFI has 32 bits, and while it is in use, the kernel loads no other one (ENOEXEC): start stage one with \
+         efi=noruntime, as the menus of `phase image` do"
+    )]
     Firmware32,
     /// A driver does not let go of its device.
-    #[error("{device} is still held by its driver after {} s, and the kernel would wait for it for ever: switch the machine off and on", .patience.as_secs())]
+    #[error(
+        "the driver of {device} does not let go of it within {} s, and the jump would wait for it for ever; \
+         switch the machine off and on again",
+        .patience.as_secs()
+    )]
     Stuck {
         /// Name on its bus.
         device: String,
@@ -60,8 +69,9 @@ impl Kind for KexecError {
     fn kind(&self) -> &'static str {
         match self {
             Self::CommandLine { .. } => "cmdline",
-            Self::Load(_) | Self::TooLarge { .. } => "kexec-load",
+            Self::Load(_) | Self::TooLarge { .. } | Self::Firmware32 => "kexec-load",
             Self::Jump(_) => "kexec-jump",
+            Self::Stuck { .. } => "driver",
         }
     }
 }
@@ -127,9 +137,39 @@ pub fn takes(size: u64) -> Result<(), KexecError> {
     if size > LARGEST_FILE { Err(KexecError::TooLarge { seen: size }) } else { Ok(()) }
 }
 
-/// Gives the next kernel and initramfs to the kernel that runs.
-pub fn load(next: &Next, command_line: &CString) -> Result<(), KexecError> {
-    file_load(&next.kernel, &next.initramfs, command_line).map_err(KexecError::Load)
+/// Whether this boot kernel loads kernels at all, which Debian's for arm64 do not: asked before anything is downloaded for that.
+pub fn possible() -> Result<(), KexecError> {
+    // Which is no regular file: a kernel that could be asked answers EINVAL, and has done nothing.
+    let Ok(nothing) = std::fs::File::open("/dev/null") else { return Ok(()) };
+    answer_to_nothing(file_load(&nothing, &nothing, c""))
+}
+
+/// What the answer to an attempt that cannot succeed says of one that could.
+fn answer_to_nothing(answer: Result<(), Errno>) -> Result<(), KexecError> {
+    match answer {
+        Err(errno @ (Errno::NOSYS | Errno::PERM)) => Err(KexecError::Load(errno)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the kernel that runs, told `command_line`, uses a UEFI of 32 bits, which it says below `root` (normally `/`). Then it
+/// answers ENOEXEC to every other kernel (`bzImage64_probe` of `arch/x86/kernel/kexec-bzimage64.c` in Linux).
+pub fn hindered(root: &Path, command_line: &str) -> bool {
+    let bits = std::fs::read_to_string(root.join("sys/firmware/efi/fw_platform_size")).unwrap_or_default();
+    let unused = cmdline::words(command_line).any(|(key, value)| match (key.as_ref(), value.as_deref()) {
+        ("noefi", _) => true,
+        ("efi", Some(options)) => options.split(',').any(|option| option == "noruntime"),
+        _ => false,
+    });
+    bits.trim_end() == "32" && !unused
+}
+
+/// Gives the next kernel and initramfs to the kernel that runs, which may be [`hindered`].
+pub fn load(next: &Next, command_line: &CString, hindered: bool) -> Result<(), KexecError> {
+    file_load(&next.kernel, &next.initramfs, command_line).map_err(|errno| match errno {
+        Errno::NOEXEC if hindered => KexecError::Firmware32,
+        errno => KexecError::Load(errno),
+    })
 }
 
 /// Jumps. What was loaded stays loaded if the kernel refuses.
@@ -189,6 +229,32 @@ mod tests {
         assert!(takes(LARGEST_FILE).is_ok());
         let error = takes(3 << 30).unwrap_err().to_string();
         assert!(error.contains("3072.0 MiB") && error.contains("2047.9 MiB"), "{error}");
+    }
+
+    #[test]
+    fn only_a_kernel_that_never_loads_another_is_not_asked_again() {
+        assert!(answer_to_nothing(Err(Errno::INVAL)).is_ok());
+        let error = answer_to_nothing(Err(Errno::NOSYS)).unwrap_err().to_string();
+        assert!(error.contains("this boot kernel has no CONFIG_KEXEC_FILE"), "{error}");
+        assert!(matches!(answer_to_nothing(Err(Errno::PERM)), Err(KexecError::Load(Errno::PERM))));
+    }
+
+    #[test]
+    fn only_a_uefi_of_32_bits_that_is_in_use_hinders() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(!hindered(root.path(), ""), "a BIOS");
+        let firmware = root.path().join("sys/firmware/efi");
+        std::fs::create_dir_all(&firmware).unwrap();
+        std::fs::write(firmware.join("fw_platform_size"), "64\n").unwrap();
+        assert!(!hindered(root.path(), ""));
+        std::fs::write(firmware.join("fw_platform_size"), "32\n").unwrap();
+        for in_use in ["", "quiet", "efi=debug", "efi", "xefi=noruntime"] {
+            assert!(hindered(root.path(), in_use), "{in_use}");
+        }
+        for unused in ["quiet efi=noruntime", "efi=debug,noruntime", "noefi"] {
+            assert!(!hindered(root.path(), unused), "{unused}");
+        }
+        assert!(KexecError::Firmware32.to_string().contains("efi=noruntime"));
     }
 
     #[test]

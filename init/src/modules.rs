@@ -7,9 +7,8 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use initramfs::kmod::{Index, KmodError, Limits, Sources, name_of_path};
 use rustix::io::Errno;
@@ -22,6 +21,9 @@ use crate::uevent::Uevents;
 
 /// `MODULE_INIT_COMPRESSED_FILE` (include/uapi/linux/module.h): the kernel decompresses.
 const COMPRESSED: i32 = 4;
+
+/// How long a driver that is being loaded is waited for when the machine is made quiet.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A module that could not be loaded, or an index that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -197,31 +199,70 @@ fn parameters(name: &str, command_line: &str) -> String {
 pub struct Drivers {
     /// Modules that were loaded before [`coldplug`] returned.
     pub loaded: usize,
-    stopped: Arc<AtomicBool>,
+    gate: Arc<Gate>,
 }
 
 impl Drivers {
-    /// Loads no driver from now on: the machine is being made quiet.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+    /// Loads no driver from now on: the machine is being made quiet. One that is being loaded is waited for, within limits.
+    pub fn stop(&self, console: &Console) {
+        if !self.gate.close(PATIENCE) {
+            console.warn(format_args!("a driver is still being loaded; its device may disturb the next kernel"));
+        }
+    }
+}
+
+/// Lets the loader pass as long as it is open, and knows whether somebody is inside.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    closed: bool,
+    inside: bool,
+}
+
+impl Gate {
+    /// Does `work` if the gate is open; says whether it was.
+    fn pass(&self, work: impl FnOnce()) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return false;
+        }
+        state.inside = true;
+        drop(state);
+        work();
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).inside = false;
+        self.left.notify_all();
+        true
+    }
+
+    /// Closes the gate and waits until nobody is inside; says whether that came about in time.
+    fn close(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed = true;
+        let waited = self.left.wait_timeout_while(state, patience, |state| state.inside);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.inside
     }
 }
 
 /// Loads drivers for every device below /sys/bus, then goes on with the kernel's announcements on a thread of its own.
 pub fn coldplug(root: &Path, command_line: &str, console: &Arc<Console>) -> Result<Drivers, ModuleError> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let Some(texts) = Texts::read(root)? else { return Ok(Drivers { loaded: 0, stopped }) };
+    let gate = Arc::new(Gate::default());
+    let Some(texts) = Texts::read(root)? else { return Ok(Drivers { loaded: 0, gate }) };
     let (report, first_pass) = mpsc::channel();
     let thread = std::thread::Builder::new().name("drivers".into());
     let (console, root, command_line) = (Arc::clone(console), root.to_owned(), command_line.to_owned());
-    let stop = Arc::clone(&stopped);
+    let loaders_gate = Arc::clone(&gate);
     let work = move || match Loader::new(&texts, &command_line) {
-        Ok(loader) => follow(loader, &root, &console, &report, &stop),
+        Ok(loader) => follow(loader, &root, &console, &report, &loaders_gate),
         Err(error) => _ = report.send(Err(error)),
     };
     thread.spawn(work).map_err(|error| ModuleError::Thread(error.to_string()))?;
     let loaded = first_pass.recv().map_err(|error| ModuleError::Thread(error.to_string()))??;
-    Ok(Drivers { loaded, stopped })
+    Ok(Drivers { loaded, gate })
 }
 
 /// The first pass over the devices, its report, and then one announcement after the other.
@@ -230,7 +271,7 @@ fn follow(
     root: &Path,
     console: &Console,
     report: &mpsc::Sender<Result<usize, ModuleError>>,
-    stopped: &AtomicBool,
+    gate: &Gate,
 ) {
     let announcements = Uevents::listen();
     loader.serve_all(root, console);
@@ -242,12 +283,12 @@ fn follow(
         }
     };
     while let Ok(modalias) = announcements.next_modalias() {
-        if stopped.load(Ordering::Relaxed) {
-            return;
-        }
-        match modalias {
+        let open = gate.pass(|| match modalias {
             Some(modalias) => loader.serve(&modalias, console),
             None => loader.serve_all(root, console),
+        });
+        if !open {
+            return;
         }
     }
 }
@@ -300,6 +341,29 @@ mod tests {
         }
         std::fs::create_dir_all(root.path().join("sys/bus/cpu/devices/no-modalias")).unwrap();
         assert_eq!(modaliases(root.path()), ["pci:v1", "usb:v2"]);
+    }
+
+    #[test]
+    fn whoever_stops_the_loader_waits_for_what_it_is_doing_and_no_longer() {
+        let gate = Arc::new(Gate::default());
+        assert!(gate.pass(|| {}), "open at first");
+        let (entered, inside) = mpsc::channel();
+        let (leave, left) = mpsc::channel::<()>();
+        let loader = std::thread::spawn({
+            let gate = Arc::clone(&gate);
+            move || {
+                gate.pass(|| {
+                    entered.send(()).unwrap();
+                    left.recv().unwrap();
+                })
+            }
+        });
+        inside.recv().unwrap();
+        assert!(!gate.close(Duration::from_millis(100)), "a driver is being loaded");
+        assert!(!gate.pass(|| panic!("closed")), "a driver is loaded behind a closed gate");
+        leave.send(()).unwrap();
+        assert!(gate.close(Duration::from_mins(1)));
+        assert!(loader.join().unwrap());
     }
 
     #[test]

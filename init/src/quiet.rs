@@ -2,12 +2,19 @@
 //! memory would write into the next kernel's.
 //!
 //! Links go down, then the driver of every network device lets go of it: not every driver has a shutdown hook that kexec
-//! would call.
+//! would call. (On PCI the kernel itself forbids every device to reach memory when it jumps, `pci_device_shutdown` of
+//! `drivers/pci/pci-driver.c` in Linux; a driver that let go has also told its card to stop.) A driver that does not let go is
+//! not waited for beyond a deadline: the jump would wait for it without one.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::console::Console;
+use crate::kexec::KexecError;
 
+/// How long a driver may take to let go of its device; cards with firmware of their own take seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Stands while devices may be without their drivers, for the worker after this one.
 const BEGUN: &str = "run/phase/quiet";
 
@@ -27,15 +34,16 @@ struct Device {
     driver: PathBuf,
 }
 
-/// Links down, drivers off. What cannot be done is said and left: the jump is still better than no boot.
-pub fn network(root: &Path, console: &Console) -> Quiet {
+/// Links down, drivers off. A device that its driver keeps is said and left: the jump is still better than no boot. If a driver
+/// does not answer, there is no jump; what it shares the machine with gets its drivers back in the next attempt.
+pub fn network(root: &Path, console: &Console) -> Result<Quiet, KexecError> {
     crate::network::down(console);
     let begun = root.join(BEGUN);
     // Best effort: it only serves an attempt that comes after an accident.
     _ = begun.parent().map(std::fs::create_dir_all).and_then(|_| std::fs::write(&begun, "").ok());
     let mut released = Vec::new();
     for device in devices(&root.join("sys/class/net")) {
-        match std::fs::write(device.driver.join("unbind"), &device.name) {
+        match device.let_go(PATIENCE)? {
             Ok(()) => released.push(device),
             Err(error) => console.warn(format_args!(
                 "{} stays with its driver ({}): {error}; it may disturb the next kernel",
@@ -44,7 +52,21 @@ pub fn network(root: &Path, console: &Console) -> Quiet {
             )),
         }
     }
-    Quiet { released, begun }
+    Ok(Quiet { released, begun })
+}
+
+impl Device {
+    /// Takes the device from its driver; says the kernel's answer, if it comes in time.
+    fn let_go(&self, patience: Duration) -> Result<std::io::Result<()>, KexecError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let (unbind, name) = (self.driver.join("unbind"), self.name.clone());
+        let work = move || _ = answer.send(std::fs::write(unbind, name));
+        if let Err(error) = std::thread::Builder::new().name("unbind".into()).spawn(work) {
+            return Ok(Err(error));
+        }
+        let stuck = |_| KexecError::Stuck { device: self.name.clone(), patience };
+        answered.recv_timeout(patience).map_err(stuck)
+    }
 }
 
 impl Quiet {
@@ -81,7 +103,8 @@ pub fn give_back(root: &Path) {
     }
 }
 
-/// The devices behind the network interfaces, each once; interfaces without a device (lo, bridges) have none.
+/// The devices behind the network interfaces, each once; interfaces without a device (lo, bridges) have none. On PCI a virtual
+/// function has a higher number than the card that it belongs to, and goes first.
 fn devices(class: &Path) -> Vec<Device> {
     let mut found: Vec<Device> = Vec::new();
     for interface in std::fs::read_dir(class).into_iter().flatten().flatten() {
@@ -92,7 +115,7 @@ fn devices(class: &Path) -> Vec<Device> {
             found.push(Device { name: name.to_owned(), driver });
         }
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.sort_by(|a, b| b.name.cmp(&a.name));
     found
 }
 
@@ -115,6 +138,42 @@ mod tests {
         give_back(root.path());
         assert!(!root.path().join(BEGUN).exists());
         assert_eq!(std::fs::read_to_string(bus.join("drivers_probe")).unwrap(), "0000:00:02.0");
+    }
+
+    #[test]
+    fn a_driver_that_does_not_answer_is_given_up_and_named() {
+        let root = tempfile::tempdir().unwrap();
+        // Opening it to write waits for somebody who reads, who never comes.
+        let (fifo, mode) = (root.path().join("unbind"), rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let device = Device { name: "0000:00:02.0".into(), driver: root.path().to_owned() };
+        let error = device.let_go(Duration::from_millis(200)).unwrap_err();
+        assert!(error.to_string().contains("the driver of 0000:00:02.0 does not let go"), "{error}");
+    }
+
+    #[test]
+    fn a_device_is_taken_from_its_driver_or_the_kernels_answer_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        let device = Device { name: "virtio0".into(), driver: root.path().to_owned() };
+        device.let_go(PATIENCE).unwrap().unwrap();
+        assert_eq!(std::fs::read_to_string(root.path().join("unbind")).unwrap(), "virtio0");
+        let gone = Device { driver: root.path().join("gone"), ..device };
+        assert_eq!(gone.let_go(PATIENCE).unwrap().unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn virtual_functions_go_before_their_card() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        for (interface, device) in [("eth0", "0000:01:00.0"), ("eth1", "0000:01:10.0")] {
+            std::fs::create_dir_all(path("class").join(interface)).unwrap();
+            std::fs::create_dir_all(path("devices").join(device)).unwrap();
+            std::fs::create_dir_all(path("drivers/igb")).unwrap();
+            symlink(path("drivers/igb"), path("devices").join(device).join("driver")).unwrap();
+            symlink(path("devices").join(device), path("class").join(interface).join("device")).unwrap();
+        }
+        let names: Vec<_> = devices(&path("class")).into_iter().map(|device| device.name).collect();
+        assert_eq!(names, ["0000:01:10.0", "0000:01:00.0"]);
     }
 
     #[test]

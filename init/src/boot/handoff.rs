@@ -18,6 +18,7 @@ use crate::overlay;
 use crate::progress::Mib;
 use crate::quiet;
 use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, Memory, RUN};
+use crate::screen;
 use crate::share::{Neighbourhood, Release};
 use crate::store::Access;
 
@@ -80,16 +81,23 @@ impl StageOne<'_> {
             rootfs: rootfs.size,
         };
         self.fits(|memory| fit::kexec(&sizes, memory))?;
+        let hindered = kexec::hindered(Path::new("/"), &config.command_line);
+        if hindered {
+            // The kernel decides; a person who reads it now need not wait for the download.
+            self.console.warn(format_args!("the hand-off kexec is likely to fail: {}", KexecError::Firmware32));
+        }
         let command_line = kexec::command_line(&release.cmdline, &config.command_line)?;
         let bytes = sizes.kernel + boot.initramfs.artifact.size + rootfs.size;
         let downloaded =
             self.download(bytes, chosen, config, |carrier| download::for_kexec(&boot, &rootfs, carrier))?;
         let next = proved.insert(self.compose(downloaded, chosen, &rootfs, config)?);
-        drivers.stop();
-        let stage = self.timeline.begin("quiet");
-        let quiet = quiet::network(Path::new("/"), self.console);
-        stage.end(&field("released", &quiet.released()));
-        let loaded = self.timeline.stage("load", || kexec::load(next, &command_line), |()| Vec::new());
+        let quiet = || {
+            drivers.stop(self.console);
+            quiet::network(Path::new("/"), self.console)
+        };
+        let quiet = self.timeline.stage("quiet", quiet, |quiet| field("released", &quiet.released()))?;
+        let load = || kexec::load(next, &command_line, hindered);
+        let loaded = self.timeline.stage("load", load, |()| Vec::new());
         let error = match loaded.map(|()| self.jump()) {
             Ok(Ok(never)) => match never {},
             Ok(Err(error)) | Err(error) => error,
@@ -99,6 +107,13 @@ impl StageOne<'_> {
     }
 
     fn jump(&self) -> Result<Infallible, KexecError> {
+        if let Some(framebuffer) = screen::lost(Path::new("/")) {
+            self.console.warn(format_args!(
+                "the next kernel cannot use this screen ({framebuffer}): it stands still, or shows noise, until the release loads \
+                 a driver for it; serial lines go on"
+            ));
+        }
+        self.console.info(format_args!("starting the release's kernel; it may take seconds to say something"));
         self.timeline.last("handoff", &[("kind", "kexec")]);
         self.console.flush();
         kexec::jump()

@@ -202,7 +202,8 @@ pub fn down(console: &Console) {
         Ok(links) => links,
         Err(error) => return console.warn(format_args!("the network interfaces stay on: {error}")),
     };
-    for link in links.iter().filter(|link| link.is_up() && !link.is_loopback()) {
+    // What came later may stand on what came before: a VLAN on a bond, a bond on its cards.
+    for link in links.iter().rev().filter(|link| link.is_up() && !link.is_loopback()) {
         if let Err(error) = kernel.switch(link.index, false) {
             console.warn(format_args!("{} stays on: {error}", link.name));
         }
