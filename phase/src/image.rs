@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod disk;
+pub mod iso;
 pub mod parts;
 mod settings;
 pub mod write;
@@ -41,6 +42,7 @@ pub struct Args {
 enum Command {
     Disk(disk::DiskArgs),
     Initramfs(Box<InitramfsArgs>),
+    Iso(iso::IsoArgs),
     Write(write::WriteArgs),
 }
 
@@ -138,6 +140,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Disk(args) => output::show(&disk::disk(args)?, args.output.json, disk::print)?,
         Command::Initramfs(args) => output::show(&initramfs(args)?, args.json, print)?,
+        Command::Iso(args) => output::show(&iso::iso(args)?, args.output.json, iso::print)?,
         Command::Write(args) => return write::run(args),
     }
     Ok(ExitCode::SUCCESS)

@@ -93,7 +93,7 @@ impl BootFile {
 
 impl Label {
     /// The label.
-    pub(super) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Boot => "PHASE-BOOT",
             Self::Release => "PHASE",

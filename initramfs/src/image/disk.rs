@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     BootFile, DiskError, Label, bios,
-    content::{sized, sorted},
+    content::sized,
     ext4,
     fat::{self, Volume},
     grub::{self, Grub, PC},
@@ -89,16 +89,10 @@ impl Disk {
     }
 
     fn identity(&self) -> Result<Identity, DiskError> {
-        let mut values = Vec::new();
-        for file in sorted(&self.files) {
-            values.push((file.path.as_str(), file.digest()?));
-        }
-        values.extend(grub::versions(&self.grub)?);
         let size = self.data.map_or(0, |data| data.size);
         let guid = self.data.and_then(|data| data.partuuid).unwrap_or_default();
-        values.push(("label", self.label.as_str().into()));
-        values.push(("data", [&size.to_le_bytes(), &guid.as_bytes()[..]].concat()));
-        values.push(("time", self.mtime.to_le_bytes().to_vec()));
-        Ok(Identity::of(values.iter().map(|(name, value)| (*name, value.as_slice()))))
+        let data = [&size.to_le_bytes(), &guid.as_bytes()[..]].concat();
+        let values = [("kind", b"disk".to_vec()), ("label", self.label.as_str().into()), ("data", data)];
+        Identity::of_medium(&self.files, &self.grub, self.mtime, values)
     }
 }

@@ -1,4 +1,5 @@
-//! The boot partition: a FAT32, which every UEFI, GRUB and operating system reads. Made by mtools in its place in the image.
+//! The boot partition: a FAT32, which every UEFI, GRUB and operating system reads, and a smaller FAT for what only UEFI reads.
+//! Made by mtools in their place in the image.
 //!
 //! (The crate fatfs 0.3.6 was tried: `fsck.vfat` complains of the `..` of its directories.)
 //!
@@ -23,6 +24,8 @@ const SMALLEST: u64 = 40 << 20;
 const LARGE: u64 = 272 << 20;
 /// Bytes of a cluster of a large partition.
 const CLUSTER: u64 = 4096;
+/// Bytes of a cluster of a partition below [`SMALLEST`], which is a FAT12 or FAT16.
+const SMALL_CLUSTER: u64 = 2048;
 /// Bytes that stay free, for what people add.
 const FREE: u64 = 8 << 20;
 /// 1980-01-01T00:00:00Z in seconds since 1970, where the time of FAT begins.
@@ -51,6 +54,14 @@ pub(super) fn room<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Resul
     // Two tables of 4 bytes for each cluster of 512 bytes.
     let tables = content.div_ceil(64);
     Ok((content + tables + FREE).max(SMALLEST).next_multiple_of(ALIGNMENT))
+}
+
+/// Bytes of a small file system with room for files of these sizes in a few directories: the one of a disc, which
+/// firmware alone reads.
+pub(super) fn small(files: impl IntoIterator<Item = u64>) -> u64 {
+    let content: u64 = files.into_iter().map(|size| size.next_multiple_of(CLUSTER) + CLUSTER).sum();
+    // Two tables of at most 2 bytes for each cluster of 2 KiB, and the directories.
+    (content + content.div_ceil(512) + (64 << 10)).next_multiple_of(ALIGNMENT)
 }
 
 /// Makes the file system in `range` of the image, with these files, which are sorted.
@@ -84,10 +95,14 @@ struct Tools<'a> {
 impl Tools<'_> {
     fn format(&self, volume: &Volume<'_>) -> Result<(), DiskError> {
         let size = self.range.end - self.range.start;
-        let cluster = if size < LARGE { SECTOR } else { CLUSTER };
+        let (kind, cluster): (&[_], _) = match size {
+            ..SMALLEST => (&[], SMALL_CLUSTER),
+            SMALLEST..LARGE => (&["-F"], SECTOR),
+            LARGE.. => (&["-F"], CLUSTER),
+        };
         let mut command = self.command(&MFORMAT)?;
         // The geometry is what BIOSes make of large disks, and nothing uses it.
-        command.args(["-F", "-T", &(size / SECTOR).to_string(), "-h", "255", "-s", "63"]);
+        command.args(kind).args(["-T", &(size / SECTOR).to_string(), "-h", "255", "-s", "63"]);
         command.args(["-c", &(cluster / SECTOR).to_string(), "-N", &format!("{:08x}", volume.serial)]);
         command.args(["-v", volume.label, "::"]);
         MFORMAT.run(command)

@@ -1,19 +1,23 @@
-//! The identities of a disk, derived from what is on it.
+//! The identities of a medium, derived from what is on it.
 //!
 //! Guarantees: the same content has the same identities, and other content has others, so that GRUB never takes the
-//! partition of another stick for its own. (Copies of one image do: nothing tells them apart, and nothing has to.)
+//! files of another stick for its own. (Copies of one image do: nothing tells them apart, and nothing has to.)
+
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// SHA-256 over all that is said of a disk.
+use super::{BootFile, DiskError, content::sorted, grub};
+
+/// SHA-256 over all that is said of a medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity([u8; 32]);
 
 impl Identity {
     /// Of these named values. Every name and value is preceded by its length, so that no two lists look alike.
     pub(super) fn of<'a>(values: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut hash = Sha256::new_with_prefix(b"phase disk image 1");
+        let mut hash = Sha256::new_with_prefix(b"phase image 1");
         for (name, value) in values {
             for part in [name.as_bytes(), value] {
                 hash.update((part.len() as u64).to_le_bytes());
@@ -21,6 +25,23 @@ impl Identity {
             }
         }
         Self(hash.finalize().into())
+    }
+
+    /// Of a medium: its files, the GRUB that is in `grub`, and what else is said.
+    pub(super) fn of_medium<'a>(
+        files: &'a [BootFile],
+        grub: &Path,
+        mtime: u32,
+        more: impl IntoIterator<Item = (&'a str, Vec<u8>)>,
+    ) -> Result<Self, DiskError> {
+        let mut values = Vec::new();
+        for file in sorted(files) {
+            values.push((file.path.as_str(), file.digest()?));
+        }
+        values.extend(grub::versions(grub)?);
+        values.extend(more);
+        values.push(("time", mtime.to_le_bytes().to_vec()));
+        Ok(Self::of(values.iter().map(|(name, value)| (*name, value.as_slice()))))
     }
 
     /// The GUID of the thing that is called so: a UUID of version 8 (RFC 9562, section 5.8).

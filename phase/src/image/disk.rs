@@ -11,7 +11,7 @@ use initramfs::{
 };
 use serde::Serialize;
 
-use super::parts::{self, Grub, Output, Parts};
+use super::parts::{Grub, Output, Parts};
 use crate::{output, progress};
 
 /// Makes a disk image for `dd`: GPT, with GRUB for BIOS and for UEFI of 64 and 32 bits.
@@ -68,13 +68,9 @@ pub struct Report {
 pub fn disk(args: &DiskArgs) -> anyhow::Result<Report> {
     let existing = args.output.existing()?;
     let remembers_on = args.parts.check(&[Arch::X86_64])?.remembers_on;
-    let mut files = [args.parts.menu()?, args.parts.boot_files()].concat();
-    if let Some(tree) = &args.release {
-        files.extend(parts::release_files(tree)?);
-    }
     let disk = Disk {
         grub: args.grub.folder.clone(),
-        files,
+        files: args.parts.medium(args.release.as_deref())?,
         label: if args.release.is_some() { Label::Release } else { Label::Boot },
         data: args.data.map(|mib| Data { size: mib << 20, partuuid: remembers_on }),
         mtime: args.parts.mtime,

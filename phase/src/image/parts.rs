@@ -146,6 +146,16 @@ impl Parts {
             file("boot/phase/boot.cpio.zst", Content::File(self.initramfs.clone())),
         ]
     }
+
+    /// All that stands on a medium which GRUB starts: menu, kernel, initramfs, and the release if there is one.
+    ///
+    /// # Errors
+    /// Those of [`Self::menu`] and [`release_files`].
+    pub fn medium(&self, release: Option<&Path>) -> anyhow::Result<Vec<BootFile>> {
+        let mut files = [self.menu()?, self.boot_files()].concat();
+        files.extend(release.map_or(Ok(Vec::new()), release_files)?);
+        Ok(files)
+    }
 }
 
 fn file(path: &str, content: Content) -> BootFile {
