@@ -18,7 +18,8 @@ const REQUESTS: u32 = 3;
 pub enum Question {
     /// What servers know about the network.
     Information,
-    /// An address besides. A server that has none is asked for the information.
+    /// An address besides. If by the time of the second question there are servers, and none that has one, they are asked for
+    /// the information.
     Address,
 }
 
@@ -33,6 +34,8 @@ pub struct Client {
     state: State,
     /// Messages to everybody.
     asked: u32,
+    /// Whether a server said that it has no address. It is ignored as long as another one may have one (RFC 8415, 18.2.9).
+    without: bool,
     /// When the next message is due.
     due: Duration,
     /// The last reply that was for us and yet no use, for the error.
@@ -85,7 +88,7 @@ impl Client {
     /// A client that sends its first message now and asks until `deadline`.
     pub fn new(identity: Identity, question: Question, now: Duration, deadline: Duration) -> Self {
         let state = State::Asking;
-        Self { identity, question, begun: now, deadline, state, asked: 0, due: now, objection: None }
+        Self { identity, question, begun: now, deadline, state, asked: 0, without: false, due: now, objection: None }
     }
 
     /// What it asks for by now.
@@ -119,10 +122,11 @@ impl Client {
                 Some(Step::Done(Answer { address: None, ..answer }))
             }
             (State::Asking, Question::Address, Kind::Advertise) => {
-                match answer.address {
-                    Some(_) => self.state = State::Requesting(answer, 0),
-                    None => self.question = Question::Information,
+                if answer.address.is_none() {
+                    self.without = true;
+                    return None;
                 }
+                self.state = State::Requesting(answer, 0);
                 self.renumber();
                 Some(self.speak(now, jitter))
             }
@@ -149,6 +153,10 @@ impl Client {
 
     /// Says what is due.
     fn speak(&mut self, now: Duration, jitter: u32) -> Step {
+        if self.without && self.question == Question::Address && matches!(self.state, State::Asking) {
+            self.question = Question::Information;
+            self.renumber();
+        }
         let elapsed = u16::try_from(now.saturating_sub(self.begun).as_millis() / 10).unwrap_or(u16::MAX);
         let (payload, count) = match &mut self.state {
             State::Over => return Step::GiveUp(self.gave_up()),

@@ -20,8 +20,12 @@ fn said(step: &Step) -> (u8, u32) {
 }
 
 fn hears(client: &mut Client, transaction: u32, kind: u8, more: &[(u16, &[u8])]) -> Step {
+    hears_at(client, 1, transaction, kind, more)
+}
+
+fn hears_at(client: &mut Client, second: u64, transaction: u32, kind: u8, more: &[(u16, &[u8])]) -> Step {
     let identity = Identity { transaction, ..IDENTITY };
-    client.step(Event::Payload(&reply(&identity, kind, more)), seconds(1), 0)
+    client.step(Event::Payload(&reply(&identity, kind, more)), seconds(second), 0)
 }
 
 fn set(seconds: u32) -> Vec<u8> {
@@ -63,9 +67,20 @@ fn an_address_takes_four_messages_with_two_numbers() {
 fn a_server_without_addresses_is_asked_what_it_knows() {
     let mut client = client(Question::Address);
     let (_, transaction) = said(&client.step(Event::Tick, Duration::ZERO, 0));
-    let (kind, next) = said(&hears(&mut client, transaction, 2, &[]));
+    assert!(matches!(hears_at(&mut client, 0, transaction, 2, &[]), Step::Wait(_)), "another server may have one");
+    let (kind, next) = said(&client.step(Event::Tick, seconds(2), 0));
     assert_eq!((kind, client.question()), (11, Question::Information));
     assert!(matches!(hears(&mut client, next, 7, &[]), Step::Done(Answer { address: None, .. })));
+}
+
+#[test]
+fn a_server_without_addresses_hides_none_that_has_one() {
+    let mut client = client(Question::Address);
+    let (_, transaction) = said(&client.step(Event::Tick, Duration::ZERO, 0));
+    assert!(matches!(hears_at(&mut client, 0, transaction, 2, &[]), Step::Wait(_)));
+    let (kind, second) = said(&hears_at(&mut client, 0, transaction, 2, &[(3, &set(600))]));
+    assert_eq!(kind, 3);
+    assert!(matches!(hears(&mut client, second, 7, &[(3, &set(600))]), Step::Done(Answer { address: Some(_), .. })));
 }
 
 #[test]
