@@ -3,6 +3,7 @@
 
 mod error;
 mod handoff;
+mod measured;
 mod memory;
 mod origins;
 mod places;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use discover::Gathered;
-use verify::{Arch, Manifest, Newest, Now, Refusal, Rules, Trust, Verified};
+use verify::{Arch, Manifest, Newest, Now, Refusal, Rules, Sha256Digest, Trust, Verified};
 
 pub use self::error::BootError;
 use self::memory::Believed;
@@ -55,6 +56,8 @@ struct Chosen<'a> {
     sources: &'a Arc<Pool>,
     /// The trust file that it was judged by.
     trust: &'a Trust,
+    /// SHA-256 of that file.
+    trust_digest: Sha256Digest,
     now: Now,
     mode: Mode,
     /// The network that was used, if one was.
@@ -158,6 +161,7 @@ impl StageOne<'_> {
             found: &places.found,
             sources: &places.sources,
             trust: &believed.trust,
+            trust_digest: believed.trust_digest,
             now,
             mode,
             connection: places.connection.as_ref(),

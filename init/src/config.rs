@@ -2,9 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use discover::{Locator, Origin, OriginError};
-use verify::{Fields, FormatError, Store, Trust};
+use verify::{Fields, FormatError, Sha256Digest, Store, Trust, ValueError};
 
 use crate::mode::Mode;
 use crate::parameters::{MOST_ATTEMPTS, MOST_ORIGINS, OnFailure, Parameters};
@@ -33,6 +34,8 @@ pub enum Stage {
 pub struct Config {
     /// What may be booted.
     pub trust: Trust,
+    /// SHA-256 of the trust file.
+    pub trust_digest: Sha256Digest,
     /// Where to look, the command line's first.
     pub origins: Vec<Origin>,
     /// Whose list of places is looked for in the DHT.
@@ -42,6 +45,8 @@ pub struct Config {
     pub tls: discover::Tls,
     /// Where this machine remembers what it acknowledged.
     pub store: Store,
+    /// What is demanded of its TPM beyond what every boot does.
+    pub measure: Option<Measure>,
     /// What follows a failure.
     pub recovery: Recovery,
     /// The parameters of the command line.
@@ -50,6 +55,27 @@ pub struct Config {
     pub command_line: String,
     /// What was given and is not followed, for the console.
     pub remarks: Vec<String>,
+}
+
+/// What config.json demands of the machine's TPM (docs/measured-boot.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Whatever the mode, what is booted is measured if it can be.
+    Always,
+    /// What cannot be measured is not booted.
+    Required,
+}
+
+impl FromStr for Measure {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "always" => Ok(Self::Always),
+            "required" => Ok(Self::Required),
+            _ => Err(ValueError::new(text, "always or required")),
+        }
+    }
 }
 
 /// What follows a failed attempt, as config.json, the command line and the trust file say together.
@@ -138,6 +164,7 @@ struct File {
     on_failure: Option<OnFailure>,
     attempts: Option<u32>,
     store: Store,
+    measure: Option<Measure>,
 }
 
 /// Which stage the initramfs below `root` is for.
@@ -161,7 +188,9 @@ pub fn read(root: &Path) -> Result<Config, ConfigError> {
     let command_line = command_line(root)?;
     let (parameters, ignored) = Parameters::parse(&command_line);
     let mut remarks: Vec<String> = ignored.iter().map(ToString::to_string).collect();
-    let trust = Trust::parse(&read_small(&root.join("etc/phase/trust.json"))?).map_err(ConfigError::Trust)?;
+    let trust = read_small(&root.join("etc/phase/trust.json"))?;
+    let trust_digest = Sha256Digest::of(&trust);
+    let trust = Trust::parse(&trust).map_err(ConfigError::Trust)?;
     let file = file(&root.join("etc/phase/config.json"))?;
     let recovery = recovery(&parameters, &file, trust.policy.rescue_prompt);
     let mut origins = Vec::new();
@@ -183,11 +212,13 @@ pub fn read(root: &Path) -> Result<Config, ConfigError> {
     }
     Ok(Config {
         trust,
+        trust_digest,
         origins,
         locator: file.locator,
         #[cfg(feature = "tls")]
         tls,
         store: file.store,
+        measure: file.measure,
         recovery,
         parameters,
         command_line,
@@ -224,6 +255,7 @@ fn parse(bytes: &[u8]) -> Result<File, FormatError> {
             .optional("attempts", |fields, name| fields.integer(name, 1..=u64::from(MOST_ATTEMPTS)))?
             .and_then(|attempts| u32::try_from(attempts).ok()),
         store: fields.optional("state", store)?.unwrap_or_default(),
+        measure: fields.optional("measure", Fields::parsed)?,
     };
     fields.finish()?;
     Ok(file)

@@ -43,6 +43,8 @@ pub struct Parameters {
     pub network: Plan,
     /// `phase.share=1`
     pub share: bool,
+    /// `phase.measure=1`
+    pub measure: bool,
     /// `phase.on_failure=`
     pub on_failure: Option<OnFailure>,
     /// `phase.attempts=`
@@ -68,8 +70,8 @@ impl fmt::Display for Ignored {
     }
 }
 
-const NAMES: &str = "phase.mode=, phase.origin=, phase.proxy=, phase.vlan=, phase.bond=, phase.share=, phase.on_failure=, \
-                     phase.attempts=, phase.shell or phase.quiet";
+const NAMES: &str = "phase.mode=, phase.origin=, phase.proxy=, phase.vlan=, phase.bond=, phase.share=, phase.measure=, \
+                     phase.on_failure=, phase.attempts=, phase.shell or phase.quiet";
 
 impl Parameters {
     /// Reads a command line. What is not allowed is left out and named.
@@ -116,6 +118,9 @@ impl Parameters {
             ("share", Some("1")) => self.share = true,
             ("share", Some("0")) => self.share = false,
             ("share", Some(_)) => return Err("0 or 1"),
+            // To switch it off is not for the command line: what a release is not measured with, it could claim.
+            ("measure", Some("1")) => self.measure = true,
+            ("measure", Some(_)) => return Err("1"),
             ("on_failure", Some(value)) => {
                 self.on_failure = Some(value.parse().map_err(|_| ON_FAILURE)?);
             }
@@ -126,7 +131,7 @@ impl Parameters {
             ("shell", None) => self.shell = true,
             ("quiet", None) => self.quiet = true,
             ("shell" | "quiet", Some(_)) => return Err("no value"),
-            ("mode" | "origin" | "proxy" | "vlan" | "bond" | "share" | "on_failure" | "attempts", _) => {
+            ("mode" | "origin" | "proxy" | "vlan" | "bond" | "share" | "measure" | "on_failure" | "attempts", _) => {
                 return Err("a value");
             }
             _ => return Err(NAMES),
@@ -167,7 +172,7 @@ mod tests {
     fn every_parameter_is_read() {
         let line = "quiet phase.mode=local phase.origin=http://a phase.origin=http://b:8/c phase.on_failure=poweroff \
                     phase.proxy=http://proxy:3128 phase.vlan=5@bond0 phase.bond=802.3ad:eth0,eth1 \
-                    phase.share=1 ip=192.0.2.5::192.0.2.1:24::bond0.5:none phase.attempts=7 phase.shell phase.quiet";
+                    phase.share=1 phase.measure=1 ip=192.0.2.5::192.0.2.1:24::bond0.5:none phase.attempts=7 phase.shell phase.quiet";
         let (parameters, ignored) = Parameters::parse(line);
         assert_eq!(ignored, []);
         assert_eq!(
@@ -182,6 +187,7 @@ mod tests {
                     bond: Bond::parse("802.3ad:eth0,eth1").ok(),
                 },
                 share: true,
+                measure: true,
                 on_failure: Some(OnFailure::PowerOff),
                 attempts: Some(7),
                 shell: true,
@@ -231,6 +237,13 @@ mod tests {
         assert!(!parameters.share);
         let wanted: Vec<_> = ignored.iter().map(|ignored| ignored.wanted).collect();
         assert_eq!(wanted, ["0 or 1", "a value"]);
+    }
+
+    #[test]
+    fn measuring_can_be_asked_for_and_not_be_switched_off() {
+        let (parameters, ignored) = Parameters::parse("phase.measure=1 phase.measure=0 phase.measure");
+        assert!(parameters.measure);
+        assert_eq!(ignored.iter().map(|ignored| ignored.wanted).collect::<Vec<_>>(), ["1", "a value"]);
     }
 
     #[test]

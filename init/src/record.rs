@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
+use verify::measured::{self, Log};
 use verify::{PartUuid, Store, Timestamp};
 
 use crate::acknowledge;
@@ -18,6 +20,8 @@ pub const HANDOFF_SCHEMA: &str = "phase.handoff/1";
 pub const RECEIPT_SCHEMA: &str = "phase.receipt/1";
 /// Where the release finds what is for it; /run moves into the final system.
 pub const RUN: &str = "/run/phase";
+/// The event log of measured boot, in the form of the TCG.
+pub const MEASURED_LOG: &str = "/run/phase/measured.log";
 /// The receipt.
 pub const RECEIPT: &str = "/run/phase/receipt.json";
 /// Largest hand-off in bytes; room for it is laid out before the download.
@@ -70,6 +74,31 @@ impl Memory {
     }
 }
 
+/// What a TPM was told of the release. The hand-off carries the log; the receipt says where it lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The register.
+    pub pcr: u32,
+    /// The banks that it was extended in.
+    pub banks: Vec<String>,
+    /// Whether all of the release was measured; the console said why, if it was not.
+    pub complete: bool,
+    /// The log in base64, in the hand-off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// The log's file, in the receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+impl Measured {
+    /// What the hand-off says of a log.
+    pub fn of(log: &Log, complete: bool) -> Self {
+        let banks = log.banks().map(|bank| bank.to_string()).collect();
+        Self { pcr: measured::PCR, banks, complete, log: Some(BASE64.encode(&log.encode())), file: None }
+    }
+}
+
 /// The hand-off. It is made from a verified manifest, and stands in an initramfs that nobody else could write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +143,9 @@ pub struct Handoff {
     /// The network that carried it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Connection>,
+    /// What was measured, on a machine with a TPM. A stage two that is older than this field passes over it.
+    #[serde(rename = "x-measured", default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// Consoles of stage one.
     pub consoles: Vec<String>,
     /// Stages of stage one; `load` and the jump come after this is written.
@@ -216,8 +248,10 @@ impl Handoff {
         }
         // Fields for others, which a newer stage one may write (docs/formats.md).
         let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(json)?;
+        // What a TPM was told is for the release. Of another form, it stops no boot.
+        let measured = fields.remove("x-measured").and_then(|measured| serde_json::from_value(measured).ok());
         fields.retain(|name, _| !name.starts_with("x-"));
-        Ok(serde_json::from_value(fields.into())?)
+        Ok(Self { measured, ..serde_json::from_value(fields.into())? })
     }
 
     /// Whether the release may acknowledge, and there is a place for it.
@@ -225,10 +259,15 @@ impl Handoff {
         self.state.as_ref().is_some_and(|memory| memory.access() == Access::ReadWrite)
     }
 
-    /// Gives the release what is for it, in the directory `run` (normally [`RUN`]): the receipt, and the program that
-    /// acknowledges, if there is something to raise.
+    /// Gives the release what is for it, in the directory `run` (normally [`RUN`]): the receipt, the log of what was measured,
+    /// and the program that acknowledges, if there is something to raise.
     pub fn give_to_release(&self, run: &Path, root_timings: &[StageTiming]) -> Result<(), RecordError> {
         self.write_receipt(&run.join("receipt.json"), root_timings)?;
+        if let Some(log) = self.measured_log() {
+            let path = run.join("measured.log");
+            std::fs::write(&path, log)
+                .map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })?;
+        }
         if !self.takes_acknowledgement() {
             return Ok(());
         }
@@ -237,9 +276,15 @@ impl Handoff {
             .map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })
     }
 
+    fn measured_log(&self) -> Option<Vec<u8>> {
+        BASE64.decode(self.measured.as_ref()?.log.as_ref()?.as_bytes()).ok()
+    }
+
     /// Writes the receipt: the hand-off and the stages that came after it. `path` is replaced as a whole.
     fn write_receipt(&self, path: &Path, root_timings: &[StageTiming]) -> Result<(), RecordError> {
-        let handoff = Self { schema: RECEIPT_SCHEMA.to_owned(), ..self.clone() };
+        let file = self.measured_log().map(|_| MEASURED_LOG.to_owned());
+        let measured = self.measured.clone().map(|measured| Measured { log: None, file, ..measured });
+        let handoff = Self { schema: RECEIPT_SCHEMA.to_owned(), measured, ..self.clone() };
         let mut json = serde_json::to_vec_pretty(&Receipt { handoff: &handoff, root_timings })?;
         json.push(b'\n');
         std::fs::write(path, json).map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })
@@ -272,6 +317,7 @@ mod tests {
             rescue_prompt: false,
             clock: Clock { now: 1_790_000_000, trusted: true },
             network: None,
+            measured: None,
             consoles: vec!["ttyS0".into()],
             timings: vec![StageTiming { stage: "mounts".into(), begin_us: 1, end_us: 2 }],
         }
@@ -332,6 +378,33 @@ mod tests {
         }
         let json = String::from_utf8(handoff().to_json().unwrap()).unwrap();
         assert!(json.contains(r#""state":{"store":"tpm","nv_index":25165824,"access":"read-write"}"#), "{json}");
+    }
+
+    #[test]
+    fn what_was_measured_reaches_the_release_and_an_older_form_of_it_stops_nothing() {
+        let mut log = Log::new(vec![(verify::measured::Bank::Sha256, vec![0; 32])]).unwrap();
+        log.push("words").unwrap();
+        let measured = Handoff { measured: Some(Measured::of(&log, true)), ..handoff() };
+        let json = String::from_utf8(measured.to_json().unwrap()).unwrap();
+        assert_eq!(Handoff::parse(json.as_bytes()).unwrap(), measured);
+        let other = json.replace(r#""x-measured":{"pcr":14"#, r#""x-measured":{"pcr":"14""#);
+        assert_eq!(Handoff::parse(other.as_bytes()).unwrap(), handoff());
+
+        let run = tempfile::tempdir().unwrap();
+        measured.give_to_release(run.path(), &[]).unwrap();
+        assert_eq!(Log::parse(&std::fs::read(run.path().join("measured.log")).unwrap()), Ok(log));
+        let receipt = std::fs::read(run.path().join("receipt.json")).unwrap();
+        let receipt: serde_json::Value = serde_json::from_slice(&receipt).unwrap();
+        let wanted = serde_json::json!({"pcr": 14, "banks": ["sha256"], "complete": true, "file": MEASURED_LOG});
+        assert_eq!(receipt["x-measured"], wanted);
+    }
+
+    #[test]
+    fn the_largest_log_leaves_room_in_the_hand_off() {
+        let log = "A".repeat(verify::LIMITS.measured_log_bytes.div_ceil(3) * 4);
+        let measured = Measured { pcr: 14, banks: vec!["sha256".into()], complete: true, log: Some(log), file: None };
+        let json = Handoff { measured: Some(measured), ..handoff() }.to_json().unwrap();
+        assert!(json.len() < LARGEST_HANDOFF as usize / 2, "{} bytes", json.len());
     }
 
     #[test]

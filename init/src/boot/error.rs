@@ -5,6 +5,7 @@ use crate::config::ConfigError;
 use crate::download::DownloadError;
 use crate::fit::NoFit;
 use crate::kexec::KexecError;
+use crate::measure::MeasureError;
 use crate::media::NoMedium;
 use crate::mode::ModeError;
 use crate::modules::ModuleError;
@@ -58,6 +59,9 @@ pub enum BootError {
     /// The bytes.
     #[error(transparent)]
     Download(#[from] DownloadError),
+    /// The TPM, if config.json does not let the machine boot without it.
+    #[error("config.json (measure: required) lets nothing boot that was not measured: {0}")]
+    Measure(MeasureError),
     /// The next initramfs.
     #[error(transparent)]
     Compose(#[from] ComposeError),
@@ -86,6 +90,7 @@ impl Kind for BootError {
             Self::NoWay(_) => "no-handoff",
             Self::Fit(error) => error.kind(),
             Self::Download(error) => error.kind(),
+            Self::Measure(error) => error.kind(),
             Self::Compose(error) => error.kind(),
             Self::Kexec(error) => error.kind(),
             Self::Root(error) => error.kind(),

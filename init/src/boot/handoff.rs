@@ -17,7 +17,7 @@ use crate::outcome::Outcome;
 use crate::overlay;
 use crate::progress::Mib;
 use crate::quiet;
-use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, Memory, RUN};
+use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, Measured, Memory, RUN};
 use crate::screen;
 use crate::share::{Neighbourhood, Release};
 use crate::store::Access;
@@ -90,7 +90,8 @@ impl StageOne<'_> {
         let bytes = sizes.kernel + boot.initramfs.artifact.size + rootfs.size;
         let downloaded =
             self.download(bytes, chosen, config, |carrier| download::for_kexec(&boot, &rootfs, carrier))?;
-        let next = proved.insert(self.compose(downloaded, chosen, &rootfs, config)?);
+        let measured = self.measure(Way::Kexec, chosen, config)?;
+        let next = proved.insert(self.compose(downloaded, chosen, &rootfs, config, measured)?);
         let quiet = || {
             drivers.stop(self.console);
             quiet::network(Path::new("/"), self.console)
@@ -126,8 +127,9 @@ impl StageOne<'_> {
         chosen: &Chosen<'_>,
         rootfs: &verify::Artifact,
         config: &Config,
+        measured: Option<Measured>,
     ) -> Result<Next, BootError> {
-        let handoff = self.handoff(Way::Kexec, chosen, rootfs, config);
+        let handoff = Handoff { measured, ..self.handoff(Way::Kexec, chosen, rootfs, config) };
         let compose = || compose::initramfs(downloaded, &handoff);
         Ok(self.timeline.stage("compose", compose, |next| field("bytes", &next.initramfs.size()))?)
     }
@@ -144,9 +146,10 @@ impl StageOne<'_> {
             (self.download(rootfs.size, chosen, config, |carrier| download::sealed(&rootfs, carrier))?, 0)
         };
         modules::load(Path::new("/"), &config.command_line, &overlay::MODULES)?;
+        let measured = self.measure(Way::Direct, chosen, config)?;
         let assemble = || overlay::from_file(&squashfs, offset, rootfs.size, &chosen.release.init);
         let root = self.timeline.stage("root", assemble, |_| field("upper", &"tmpfs"))?;
-        let handoff = self.handoff(Way::Direct, chosen, &rootfs, config);
+        let handoff = Handoff { measured, ..self.handoff(Way::Direct, chosen, &rootfs, config) };
         let write = || handoff.give_to_release(Path::new(RUN), &[]);
         self.timeline.stage("receipt", write, |()| Vec::new())?;
         let command_line = kexec::command_line(&chosen.release.cmdline, &config.command_line)?;
@@ -231,6 +234,7 @@ impl StageOne<'_> {
             rescue_prompt: chosen.trust.policy.rescue_prompt,
             clock: Clock { now: chosen.now.time.unix(), trusted: chosen.now.trusted },
             network: chosen.connection.cloned(),
+            measured: None,
             consoles: self.console.names().into_iter().map(str::to_owned).collect(),
             timings: self.timeline.finished(),
         }

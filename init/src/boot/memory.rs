@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use discover::Gathered;
 use verify::state::Decision;
-use verify::{Arch, Floors, Followed, Now, Reaction, Rules, State, Store, Trust, rotation, state, verified};
+use verify::{
+    Arch, Envelope, Floors, Followed, Now, Reaction, Rules, Sha256Digest, State, Store, Trust, rotation, state,
+    verified,
+};
 
 use super::{BootError, StageOne, field};
 use crate::config::Config;
@@ -28,6 +31,8 @@ pub(super) struct Memory {
     /// Why not all of the trust files that were kept are followed. It takes nothing away from the state.
     broken: Option<StoreError>,
     followed: Followed<String>,
+    /// SHA-256 of the trust file that is followed from.
+    first: Sha256Digest,
 }
 
 impl Memory {
@@ -64,6 +69,8 @@ impl Memory {
 pub(super) struct Believed {
     /// The trust file in force.
     pub(super) trust: Trust,
+    /// SHA-256 of it, byte by byte.
+    pub(super) trust_digest: Sha256Digest,
     /// What the machine remembers.
     pub(super) floors: Floors,
 }
@@ -79,9 +86,10 @@ impl StageOne<'_> {
     /// Reads what the machine remembers. A store that is not there stops nothing yet: whether it may be missing, the trust
     /// file in force says, and which one that is, the origins may know.
     pub(super) fn remember(&self, config: &Config, access: Access) -> Memory {
-        let first = config.trust.clone();
+        let (first, digest) = (config.trust.clone(), config.trust_digest);
         if config.store == Store::None {
-            return Memory { store: None, state: Ok(None), broken: None, followed: rotation::follow(first, []) };
+            let followed = rotation::follow(first, []);
+            return Memory { store: None, state: Ok(None), broken: None, followed, first: digest };
         }
         let reading = self.timeline.begin("state");
         let load = |module: &str| _ = modules::load(Path::new("/"), &config.command_line, &[module]);
@@ -95,12 +103,12 @@ impl StageOne<'_> {
             (Err(error), _) | (Ok(_), Some(error)) => reading.fail(error),
         }
         let followed = rotation::follow(first, envelopes.into_iter().map(|envelope| (KEPT.to_owned(), envelope)));
-        Memory { store, state, broken, followed }
+        Memory { store, state, broken, followed, first: digest }
     }
 
     /// Follows the trust files that the origins have, keeps them, and decides by the last one what the memory demands.
     pub(super) fn believe(&self, memory: Memory, gathered: &Gathered, access: Access) -> Result<Believed, BootError> {
-        let Memory { store, state, broken, followed } = memory;
+        let Memory { store, state, broken, followed, first } = memory;
         let known = followed.trust().epoch;
         let rotations = || gathered.rotations.iter().cloned();
         let decide = || {
@@ -114,6 +122,8 @@ impl StageOne<'_> {
                 self.console.info(format_args!("trust epoch {epoch} from {source}"));
             }
             let (trust, accepted) = followed.into_parts();
+            let last = accepted.last().and_then(|(_, envelope)| Envelope::parse(envelope).ok());
+            let trust_digest = last.map_or(first, |envelope| Sha256Digest::of(&envelope.payload));
             let new: Vec<(u64, Vec<u8>)> = accepted.into_iter().filter(|(epoch, _)| *epoch > known).collect();
             if let (Some(store), Access::ReadWrite, false) = (&store, access, new.is_empty()) {
                 self.keep(store, &new);
@@ -122,7 +132,7 @@ impl StageOne<'_> {
             for remark in remarks {
                 self.console.warn(format_args!("{remark}"));
             }
-            Ok(Believed { trust, floors })
+            Ok(Believed { trust, trust_digest, floors })
         };
         self.timeline.stage("trust", decide, |believed| field("epoch", &believed.trust.epoch))
     }

@@ -5,53 +5,34 @@
 
 pub mod codec;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, open};
-use rustix::io::Errno;
 use verify::{State, StateError};
 
-use self::codec::{ATTRIBUTES, LARGEST_ANSWER, Refused, SIZE};
+use self::codec::{ATTRIBUTES, Refused, SIZE};
 use super::StoreError;
+use crate::tpm::Device;
 
-/// The device file of the resource manager, below `/`.
-const DEVICE: &str = "dev/tpmrm0";
 /// What every state begins with that was written here, of this form or a later one. An index with anything else in it
 /// belongs to another program, whatever its size and attributes.
 const OURS: &[u8] = br#"{"schema":"phase.state/"#;
-/// How often the device is looked for while it is waited for.
-const TICK: Duration = Duration::from_millis(50);
 /// How long one command may take: the longest that the standard's profile for PCs knows is 2 s, and some TPMs test themselves first.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often a busy TPM is asked again, and the pause before that.
-const TRIES: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// An NV index of the TPM.
 #[derive(Debug)]
 pub struct Tpm {
-    device: File,
+    device: Device,
     index: u32,
 }
 
 impl Tpm {
     /// Waits for the TPM of the machine below `root` until `patience` ends.
     pub fn open(root: &Path, index: u32, patience: Duration) -> Result<Self, StoreError> {
-        let begun = Instant::now();
-        loop {
-            // O_NONBLOCK: a command is sent, and its answer waited for with a limit (drivers/char/tpm/tpm-dev-common.c).
-            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            match open(root.join(DEVICE), flags, Mode::empty()) {
-                Ok(device) => return Ok(Self { device: File::from(device), index }),
-                Err(_) if begun.elapsed() < patience => std::thread::sleep(TICK),
-                Err(errno) => return Err(StoreError::NoTpm { errno, waited: patience.as_secs() }),
-            }
-        }
+        let device = Device::open(root, patience);
+        let device = device.map_err(|errno| StoreError::NoTpm { errno, waited: patience.as_secs() })?;
+        Ok(Self { device, index })
     }
 
     /// The state, if the index has one.
@@ -93,31 +74,8 @@ impl Tpm {
         result.map_err(|refused| StoreError::Tpm { index: self.index, refused })
     }
 
-    /// Sends a command and reads its answer, again while the TPM is busy.
     fn ask(&self, command: &[u8]) -> Result<Vec<u8>, StoreError> {
-        for _ in 0..TRIES {
-            let answer = self.exchange(command).map_err(|errno| StoreError::TpmDevice { errno })?;
-            if codec::done(&answer) != Err(Refused::Busy) {
-                return Ok(answer);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        self.refused(Err(Refused::Busy))
-    }
-
-    fn exchange(&self, command: &[u8]) -> Result<Vec<u8>, Errno> {
-        let of = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        let mut device = &self.device;
-        device.write_all(command).map_err(of)?;
-        let mut ready = [PollFd::from_borrowed_fd(self.device.as_fd(), PollFlags::IN)];
-        let timeout = Timespec::try_from(PATIENCE).unwrap_or_default();
-        if poll(&mut ready, Some(&timeout))? == 0 {
-            return Err(Errno::TIMEDOUT);
-        }
-        let mut answer = vec![0; LARGEST_ANSWER];
-        let length = device.read(&mut answer).map_err(of)?;
-        answer.truncate(length);
-        Ok(answer)
+        self.device.ask(command, Instant::now() + PATIENCE).map_err(|errno| StoreError::TpmDevice { errno })
     }
 }
 

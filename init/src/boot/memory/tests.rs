@@ -37,7 +37,8 @@ fn what_time_it_is_is_known_before_anybody_is_asked() {
     let now = |state, clock: &str| {
         let followed = rotation::follow(trust.clone(), []);
         let clock = clock.parse::<verify::Timestamp>().unwrap().unix();
-        let now = Memory { store: None, state, broken: None, followed }.now(Some(clock));
+        let now = Memory { store: None, state, broken: None, followed, first: Sha256Digest::of(TRUST.as_bytes()) }
+            .now(Some(clock));
         (now.time.to_string(), now.trusted)
     };
     let later = State { issued: "2027-06-01T00:00:00Z".parse().unwrap(), ..remembered() };
@@ -89,11 +90,14 @@ fn only_what_the_machine_would_boot_is_a_release_in_hand() {
         let gathered = Gathered { candidates: vec![candidate], ..Gathered::default() };
         let state = Ok(Some(State { version: floor, ..remembered() }));
         let followed = rotation::follow(trust.clone(), []);
-        Memory { store: None, state, broken: None, followed }.accepts(&gathered, now)
+        Memory { store: None, state, broken: None, followed, first: Sha256Digest::of(TRUST.as_bytes()) }
+            .accepts(&gathered, now)
     };
     assert!(accepts(7, 1, 7));
     assert!(!accepts(7, 5, 7), "a stranger signed it");
     assert!(!accepts(7, 1, 8), "it is older than what was acknowledged");
-    let nothing = Memory { store: None, state: Ok(None), broken: None, followed: rotation::follow(trust, []) };
+    let followed = rotation::follow(trust, []);
+    let first = Sha256Digest::of(TRUST.as_bytes());
+    let nothing = Memory { store: None, state: Ok(None), broken: None, followed, first };
     assert!(!nothing.accepts(&Gathered::default(), now));
 }

@@ -1,40 +1,20 @@
 //! Against a real TPM 2.0 in software: swtpm, at the other end of a socket in place of the kernel's device file.
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-
 use super::*;
+use crate::tpm::tests::{Program, Swtpm};
 
 const INDEX: u32 = 0x0180_0000;
 
-/// A TPM that was never used, until it is dropped.
+/// A TPM that was never used, and our view of it.
 struct Machine {
     tpm: Tpm,
-    program: Child,
-    _memory: tempfile::TempDir,
+    _program: Program,
 }
 
 impl Machine {
     fn new() -> Self {
-        let memory = tempfile::tempdir().unwrap();
-        let socket = memory.path().join("socket");
-        let program = Command::new("swtpm")
-            .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
-            .args(["--tpmstate", &format!("dir={}", memory.path().display())])
-            .args(["--server", &format!("type=unixio,path={}", socket.display())])
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("swtpm has to be installed");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let device = loop {
-            match UnixStream::connect(&socket) {
-                Ok(connected) => break File::from(OwnedFd::from(connected)),
-                Err(error) => assert!(Instant::now() < deadline, "no swtpm at {}: {error}", socket.display()),
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        Self { tpm: Tpm { device, index: INDEX }, program, _memory: memory }
+        let (device, program) = Swtpm::new().into_parts();
+        Self { tpm: Tpm { device, index: INDEX }, _program: program }
     }
 
     /// Does what another program does, and wants it done.
@@ -45,13 +25,6 @@ impl Machine {
     /// The first `size` bytes of the index.
     fn held(&self, size: u16) -> Vec<u8> {
         codec::data(&self.tpm.ask(&codec::read(INDEX, size)).unwrap()).unwrap().to_owned()
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.program.kill().unwrap();
-        self.program.wait().unwrap();
     }
 }
 
