@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "KERNEL_ROOT")]
     pub kernel_root: Option<PathBuf>,
     /// Debian's kernel package: what follows `linux-image-` in its name
-    #[arg(long, value_name = "NAME", default_value = lab::kernel::DEFAULT_FLAVOUR, conflicts_with = "kernel_root")]
+    #[arg(long, value_name = "NAME", default_value_t = lab::kernel::default_flavour(Arch::COMPILED), conflicts_with = "kernel_root")]
     pub flavour: String,
     /// Where everything is made
     #[arg(long, value_name = "DIR", default_value_os_t = lab::build_directory())]
@@ -110,7 +110,7 @@ impl Demo {
         step("the kernel");
         let kernel = match &args.kernel_root {
             Some(root) => KernelRoot::open(root)?,
-            None => lab::kernel::fetch(&args.flavour, &args.dir.join("kernel"))?,
+            None => lab::kernel::fetch(Arch::COMPILED, &args.flavour, &args.dir.join("kernel"))?,
         };
         step("the release's root: a Debian system (minutes, the first time)");
         let rootfs = args.dir.join("rootfs.squashfs");

@@ -1,13 +1,16 @@
-//! `phase lab`: real parts to try things on — Debian's kernel, a Debian root, a tiny root for tests.
+//! `phase lab`: real parts to try things on — Debian's kernel and packages, a Debian root, a tiny root for tests; of this
+//! host's architecture or of another one.
 //!
 //! Everything is made inside the output folder and nothing is installed. What is made depends on its inputs alone: the
 //! same packages give the same bytes, and what is there already is not made again.
 
 use std::{path::PathBuf, process::ExitCode};
 
+mod apt;
 pub(crate) mod command;
 pub mod kernel;
 mod kernel_config;
+pub mod package;
 pub mod rootfs;
 pub mod tiny_root;
 
@@ -21,6 +24,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Part {
     Kernel(kernel::Args),
+    Package(package::Args),
     Rootfs(rootfs::Args),
     TinyRoot(tiny_root::Args),
 }
@@ -29,6 +33,7 @@ enum Part {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.part {
         Part::Kernel(args) => kernel::run(args),
+        Part::Package(args) => package::run(args),
         Part::Rootfs(args) => rootfs::run(args),
         Part::TinyRoot(args) => tiny_root::run(args),
     }

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context;
 use qemu::{Machine, Running};
+use verify::Arch;
 
 use super::{Args, handmade::Handmade, milestones::Milestones, step};
 use crate::{
@@ -74,10 +75,13 @@ impl Bench {
         step("the kernel and a root of 60 MB");
         let kernel = match &args.kernel_root {
             Some(root) => KernelRoot::open(root)?,
-            None => lab::kernel::fetch(lab::kernel::DEFAULT_FLAVOUR, &args.dir.join("kernel"))?,
+            None => {
+                let flavour = lab::kernel::default_flavour(Arch::COMPILED);
+                lab::kernel::fetch(Arch::COMPILED, &flavour, &args.dir.join("kernel"))?
+            }
         };
         let rootfs = own.join("rootfs.squashfs");
-        tiny_root::make(&rootfs, Some(ROOT_BYTES))?;
+        tiny_root::make(Arch::COMPILED, &rootfs, Some(ROOT_BYTES))?;
         step("the release and the boot initramfs of Phase Boot");
         let ours = ours(&args.init, &kernel, &rootfs, &own, &tree)?;
         step("the release and the boot initramfs of the baseline");

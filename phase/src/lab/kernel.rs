@@ -10,12 +10,14 @@ use std::{
 };
 
 use anyhow::Context;
+use initramfs::pack::kernel::{self, KernelInfo};
 use serde_json::json;
+use verify::Arch;
 
-use super::{build_directory, command};
-
-/// Written last into a finished folder: the package and version that it was made from.
-const STAMP: &str = ".phase-package";
+use super::{
+    apt::{Apt, Package, STAMP, debian_name, field},
+    build_directory, command,
+};
 
 /// Fetches a Debian kernel package by name and unpacks it.
 #[derive(clap::Args)]
@@ -26,11 +28,15 @@ Examples:
   phase lab kernel                                  # linux-image-cloud-amd64
   phase lab kernel --flavour amd64
   phase lab kernel --flavour 6.12-cloud-amd64 --json
+  phase lab kernel --arch aarch64                   # linux-image-cloud-arm64
   phase lab kernel --kernel-root /srv/my-kernel     # only looks at it")]
 pub struct Args {
-    /// What follows `linux-image-` in the package's name
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_FLAVOUR)]
-    pub flavour: String,
+    /// What follows `linux-image-` in the package's name; cloud-amd64 or cloud-arm64 if not given
+    #[arg(long, value_name = "NAME")]
+    pub flavour: Option<String>,
+    /// The architecture: x86_64 or aarch64; the host's own if not given
+    #[arg(long, default_value_t = Arch::COMPILED)]
+    pub arch: Arch,
     /// Use this folder with boot/vmlinuz-* and lib/modules/* instead of a package
     #[arg(long, value_name = "DIR", env = "KERNEL_ROOT")]
     pub kernel_root: Option<PathBuf>,
@@ -43,13 +49,18 @@ pub struct Args {
 }
 
 /// Small, quick to start, and has what a virtual machine needs.
-pub const DEFAULT_FLAVOUR: &str = "cloud-amd64";
+pub fn default_flavour(arch: Arch) -> String {
+    format!("cloud-{}", debian_name(arch))
+}
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let kernel = match &args.kernel_root {
         Some(root) => KernelRoot::open(root)?,
-        None => fetch(&args.flavour, &args.out)?,
+        None => {
+            let flavour = args.flavour.clone().unwrap_or_else(|| default_flavour(args.arch));
+            fetch(args.arch, &flavour, &args.out)?
+        }
     };
     if args.json {
         println!("{:#}", json!({"root": kernel.root, "version": kernel.version, "kernel": kernel.kernel()}));
@@ -91,7 +102,10 @@ impl KernelRoot {
     fn has_what_init_needs(&self) -> anyhow::Result<()> {
         let path = self.root.join("boot").join(format!("config-{}", self.version));
         let Ok(config) = fs::read_to_string(&path) else { return Ok(()) };
-        let missing = super::kernel_config::missing(&config);
+        let mut missing = super::kernel_config::missing(&config);
+        // Debian's kernels for arm64 have it not, and are good for `direct`.
+        let arm64 = config.lines().any(|line| line == "CONFIG_ARM64=y");
+        missing.retain(|option| !(arm64 && option.starts_with("CONFIG_KEXEC_FILE ")));
         anyhow::ensure!(missing.is_empty(), "{}: this kernel lacks {}", path.display(), missing.join(", "));
         Ok(())
     }
@@ -126,9 +140,23 @@ impl KernelRoot {
         fs::read_to_string(self.root.join(STAMP)).unwrap_or_else(|_| place())
     }
 
-    /// The bzImage.
+    /// The kernel's image.
     pub fn kernel(&self) -> PathBuf {
         self.root.join("boot").join(format!("vmlinuz-{}", self.version))
+    }
+
+    /// What it runs on, as its image says.
+    ///
+    /// # Errors
+    /// The image cannot be read, or is of no kernel that is known here.
+    pub fn arch(&self) -> anyhow::Result<Arch> {
+        let path = self.kernel();
+        let image = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let info = KernelInfo::parse(&image).with_context(|| format!("{} is no kernel to boot", path.display()))?;
+        Ok(match info.arch {
+            kernel::Arch::X86_64 => Arch::X86_64,
+            kernel::Arch::Aarch64 => Arch::Aarch64,
+        })
     }
 
     /// The folder of its modules: `lib/modules/VERSION`, or under `usr` where only that exists.
@@ -150,23 +178,11 @@ fn kernel_versions(boot: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// Unpacks the newest `linux-image-FLAVOUR` that apt knows into `out/FLAVOUR`, unless that is there already.
-pub fn fetch(flavour: &str, out: &Path) -> anyhow::Result<KernelRoot> {
-    let package = Package::resolve(&format!("linux-image-{flavour}"))?;
+pub fn fetch(arch: Arch, flavour: &str, out: &Path) -> anyhow::Result<KernelRoot> {
+    let apt = Apt::of(arch)?;
+    let package = resolve(&apt, &format!("linux-image-{flavour}"))?;
     let root = out.join(flavour);
-    if fs::read_to_string(root.join(STAMP)).is_ok_and(|stamp| stamp.trim() == package.to_string()) {
-        return KernelRoot::open(&root);
-    }
-    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let temporary = tempfile::Builder::new().prefix(".fetch-").tempdir_in(out)?;
-    let unpacked = temporary.path().join("root");
-    let file = package.download(temporary.path())?;
-    command::output(command::find("dpkg", "dpkg")?.arg("-x").args([&file, &unpacked]))?;
-    index(&unpacked)?;
-    fs::write(unpacked.join(STAMP), format!("{package}\n"))?;
-    if root.exists() {
-        fs::remove_dir_all(&root).with_context(|| format!("cannot remove the old {}", root.display()))?;
-    }
-    fs::rename(&unpacked, &root).with_context(|| format!("cannot put {} in its place", root.display()))?;
+    apt.unpack(&package, &root, index)?;
     KernelRoot::open(&root)
 }
 
@@ -181,59 +197,22 @@ fn index(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A package in the one version that apt would install.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Package {
-    name: String,
-    version: String,
-}
-
-impl Package {
-    /// The package with the kernel itself: `name`, or what the metapackage `name` depends on.
-    fn resolve(name: &str) -> anyhow::Result<Self> {
-        let mut package = Self::candidate(name)?;
-        // Metapackages may lead to metapackages; a chain longer than this is a mistake in the archive.
-        for _ in 0..4 {
-            let Some(next) = package.1 else { return Ok(package.0) };
-            package = Self::candidate(&next)?;
-        }
-        anyhow::bail!("{name} leads through more than four metapackages")
-    }
-
-    /// The candidate of `name`, and the kernel package that it depends on.
-    fn candidate(name: &str) -> anyhow::Result<(Self, Option<String>)> {
-        let record = command::output(command::find("apt-cache", "apt")?.args(["show", "--no-all-versions", name]));
-        let record = record.with_context(|| {
-            format!("apt knows no package {name}: run `apt-get update` as root, or give a kernel with KERNEL_ROOT=DIR")
-        })?;
-        let version = field(&record, "Version").with_context(|| format!("apt-cache shows no version of {name}"))?;
+/// The package with the kernel itself: `name`, or what the metapackage `name` depends on.
+fn resolve(apt: &Apt, name: &str) -> anyhow::Result<Package> {
+    let candidate = |name: &str| {
+        let found = apt.candidate(name);
+        let (package, record) =
+            found.with_context(|| format!("{name} cannot be had; a kernel may be given with KERNEL_ROOT=DIR"))?;
         let image = field(&record, "Depends").and_then(kernel_dependency).map(str::to_owned);
-        Ok((Self { name: name.to_owned(), version: version.to_owned() }, image))
+        anyhow::Ok((package, image))
+    };
+    let mut package = candidate(name)?;
+    // Metapackages may lead to metapackages; a chain longer than this is a mistake in the archive.
+    for _ in 0..4 {
+        let Some(next) = package.1 else { return Ok(package.0) };
+        package = candidate(&next)?;
     }
-
-    /// Downloads into `directory` and returns the file.
-    fn download(&self, directory: &Path) -> anyhow::Result<PathBuf> {
-        let _step = command::step(&format!("downloading {} {}", self.name, self.version));
-        let mut apt = command::find("apt-get", "apt")?;
-        // The folder is the caller's: apt's own user cannot write there, and says so at length.
-        apt.args(["-q", "-o", "APT::Sandbox::User=root", "download"]).arg(format!("{}={}", self.name, self.version));
-        command::output(apt.current_dir(directory))?;
-        let mut files = fs::read_dir(directory)?.filter_map(Result::ok).map(|entry| entry.path());
-        files
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-            .with_context(|| format!("apt-get download left no .deb of {}", self.name))
-    }
-}
-
-impl std::fmt::Display for Package {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} {}", self.name, self.version)
-    }
-}
-
-/// A one-line field of a package record (deb822).
-fn field<'a>(record: &'a str, name: &str) -> Option<&'a str> {
-    record.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    anyhow::bail!("{name} leads through more than four metapackages")
 }
 
 /// The first `linux-image-…` of a `Depends` field; a real kernel package depends on none.
@@ -270,6 +249,14 @@ mod tests {
         fs::write(root.path().join("boot/config-6.1.0"), "# CONFIG_PACKET is not set\n").unwrap();
         let error = KernelRoot::open(root.path()).unwrap_err().to_string();
         assert!(error.contains("CONFIG_PACKET (DHCP before there is an address)"), "{error}");
+    }
+
+    #[test]
+    fn a_kernel_for_arm64_may_lack_what_loads_the_next_one() {
+        let root = tree(&["boot/vmlinuz-6.1.0", "boot/config-6.1.0", "lib/modules/6.1.0/modules.dep"]);
+        fs::write(root.path().join("boot/config-6.1.0"), "CONFIG_ARM64=y\n").unwrap();
+        let error = KernelRoot::open(root.path()).unwrap_err().to_string();
+        assert!(error.contains("CONFIG_PACKET (") && !error.contains("CONFIG_KEXEC_FILE ("), "{error}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! mmdebstrap makes it from the host's own apt sources, a tar of our few files and the kernel's modules is put on top,
 //! tar2sqfs packs it; every time in it is fixed, so that the same packages give the same bytes. It needs no root where
-//! user namespaces work, and it is made anew only when an input changes.
+//! user namespaces work, and it is made anew only when an input changes. It is of the kernel's architecture; if that is not the
+//! host's own, the packages' scripts run under QEMU (qemu-user-static).
 
 mod overlay;
 mod privilege;
@@ -17,8 +18,14 @@ use std::{
 use anyhow::Context;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use verify::Arch;
 
-use super::{build_directory, command, kernel::KernelRoot};
+use super::{
+    apt::{Apt, debian_name},
+    build_directory, command,
+    kernel::KernelRoot,
+    package,
+};
 use crate::output::{self, Existing};
 use sources::Sources;
 
@@ -59,7 +66,8 @@ Needs mmdebstrap and squashfs-tools-ng. Made once and kept; --force makes it ane
 
 Examples:
   phase lab rootfs --kernel-root build/kernel/cloud-amd64
-  phase lab rootfs --kernel-root build/kernel/amd64 --suite trixie --out build/trixie.squashfs")]
+  phase lab rootfs --kernel-root build/kernel/amd64 --suite trixie --out build/trixie.squashfs
+  phase lab rootfs --kernel-root build/kernel/cloud-arm64 --out build/arm64.squashfs    # with qemu-user-static")]
 pub struct Args {
     /// The kernel root whose modules go into the system; see `phase lab kernel`
     #[arg(long, value_name = "DIR", env = "KERNEL_ROOT")]
@@ -99,12 +107,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Makes the squashfs at `out`, unless it is there and was made from the same inputs.
 pub fn make(kernel: &KernelRoot, suite: Option<&str>, out: &Path, force: bool) -> anyhow::Result<()> {
     let sources = Sources::of_host(suite)?;
-    let recipe = Recipe::new(sources)?;
+    let recipe = Recipe::new(sources, kernel.arch()?)?;
     let inputs = recipe.digest(kernel);
     let stamp = stamp_path(out);
     if !force && out.is_file() && fs::read_to_string(&stamp).is_ok_and(|known| known.trim() == inputs) {
         return Ok(());
     }
+    runs_here(recipe.arch)?;
     let directory = output_directory(out)?;
     // World-readable: in unshare mode mmdebstrap's hooks are another user.
     let work = tempfile::Builder::new().prefix(".rootfs-").tempdir_in(&directory)?;
@@ -120,18 +129,18 @@ pub fn make(kernel: &KernelRoot, suite: Option<&str>, out: &Path, force: bool) -
 
 /// Everything that decides what mmdebstrap makes.
 struct Recipe {
+    arch: Arch,
     sources: Sources,
     packages: String,
 }
 
 impl Recipe {
-    fn new(sources: Sources) -> anyhow::Result<Self> {
+    fn new(sources: Sources, arch: Arch) -> anyhow::Result<Self> {
         let mut packages = PACKAGES.to_vec();
-        for name in OPTIONAL_PACKAGES {
-            let shown = command::output(command::find("apt-cache", "apt")?.args(["show", "--no-all-versions", name]));
-            packages.extend(shown.is_ok().then_some(name));
-        }
-        Ok(Self { sources, packages: packages.join(",") })
+        // The host's own lists tell for every architecture: none of these packages is of one alone.
+        let apt = Apt::of(Arch::COMPILED)?;
+        packages.extend(OPTIONAL_PACKAGES.into_iter().filter(|name| apt.candidate(name).is_ok()));
+        Ok(Self { arch, sources, packages: packages.join(",") })
     }
 
     /// The name of the result: it changes when an input does.
@@ -145,6 +154,9 @@ impl Recipe {
         for part in [SOURCE_DATE_EPOCH, ZSTD, &sources.suite, &sources.list, &self.packages, &kernel.identity()] {
             add(part);
         }
+        if self.arch != Arch::COMPILED {
+            add(self.arch.as_str());
+        }
         EXCLUDED.into_iter().chain(HOOKS).chain(overlay::inputs()).for_each(&mut add);
         data_encoding::HEXLOWER.encode(&digest.finalize())
     }
@@ -154,6 +166,9 @@ impl Recipe {
         command.env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH);
         command.arg(format!("--mode={}", privilege::mode()?));
         command.args(["--variant=minbase", "--format=tar", &format!("--include={}", self.packages)]);
+        if self.arch != Arch::COMPILED {
+            command.arg(format!("--architectures={}", debian_name(self.arch)));
+        }
         command.args(EXCLUDED.map(|option| format!("--dpkgopt={option}")));
         command.arg(format!("--customize-hook=tar-in {} /", overlay.display()));
         command.args(HOOKS.map(|hook| format!("--customize-hook={hook}")));
@@ -186,6 +201,24 @@ fn build(recipe: &Recipe, overlay: &Path, image: &Path) -> anyhow::Result<()> {
     // A packer that gave up breaks mmdebstrap's pipe: its words are the cause then.
     anyhow::ensure!(image_made.success() || !made.success(), "tar2sqfs failed ({image_made}):\n{packing}");
     anyhow::ensure!(made.success(), "mmdebstrap failed ({made}):\n{messages}\n{packing}");
+    Ok(())
+}
+
+/// Whether programs of `arch` run on this host, as the scripts of its packages have to.
+fn runs_here(arch: Arch) -> anyhow::Result<()> {
+    if arch == Arch::COMPILED {
+        return Ok(());
+    }
+    let (_, root) = package::fetch("busybox-static", arch, &package::default_out())?;
+    let busybox = root.join("bin/busybox");
+    let ran = Command::new(&busybox).arg("true").status();
+    anyhow::ensure!(
+        ran.is_ok_and(|status| status.success()),
+        "{} does not run on this host, and so would no package's script: `apt-get install qemu-user-static` as root; in a \
+         container, where nobody does it, also `mount -t binfmt_misc none /proc/sys/fs/binfmt_misc` and \
+         `cat /usr/lib/binfmt.d/qemu-{arch}.conf >/proc/sys/fs/binfmt_misc/register`",
+        busybox.display()
+    );
     Ok(())
 }
 

@@ -13,8 +13,9 @@ use std::{
 use anyhow::Context;
 use initramfs::pack::elf;
 use sha2::{Digest, Sha256};
+use verify::Arch;
 
-use super::command;
+use super::{command, package};
 use crate::output::{self, Existing};
 
 /// The first line that the release prints; tests wait for it.
@@ -45,7 +46,8 @@ pub(crate) const BUSYBOX: &str = "/bin/busybox";
 #[command(after_help = "\
 Examples:
   phase lab tiny-root --out build/tiny.squashfs
-  phase lab tiny-root --out build/60m.squashfs --size 60")]
+  phase lab tiny-root --out build/60m.squashfs --size 60
+  phase lab tiny-root --out build/arm64.squashfs --arch aarch64    # with the busybox of Debian's package")]
 pub struct Args {
     /// Where the squashfs goes; a file there is replaced
     #[arg(long, value_name = "FILE")]
@@ -53,18 +55,27 @@ pub struct Args {
     /// Pad to about so many MB (10^6 bytes)
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=2000))]
     pub size: Option<u64>,
+    /// The architecture: x86_64 or aarch64; the host's own if not given
+    #[arg(long, default_value_t = Arch::COMPILED)]
+    pub arch: Arch,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    make(&args.out, args.size.map(|megabytes| megabytes * 1_000_000))?;
+    make(args.arch, &args.out, args.size.map(|megabytes| megabytes * 1_000_000))?;
     println!("{}  {} bytes", args.out.display(), fs::metadata(&args.out)?.len());
     Ok(ExitCode::SUCCESS)
 }
 
 /// Makes the root at `out`, of about `size` bytes if that is more than it needs.
-pub fn make(out: &Path, size: Option<u64>) -> anyhow::Result<()> {
-    let busybox = static_busybox(Path::new(BUSYBOX))?;
+pub fn make(arch: Arch, out: &Path, size: Option<u64>) -> anyhow::Result<()> {
+    let busybox = match arch {
+        Arch::COMPILED => static_busybox(Path::new(BUSYBOX))?,
+        other => {
+            let (_, root) = package::fetch("busybox-static", other, &package::default_out())?;
+            static_busybox(&root.join(BUSYBOX.trim_start_matches('/')))?
+        }
+    };
     let directory = tempfile::tempdir()?;
     let image = directory.path().join("root.squashfs");
     pack(directory.path(), &busybox, None, &image)?;
@@ -152,8 +163,8 @@ mod tests {
     fn a_size_is_reached_and_the_bytes_are_the_same_again() {
         let directory = tempfile::tempdir().unwrap();
         let [first, second] = ["a", "b"].map(|name| directory.path().join(name));
-        make(&first, Some(3_000_000)).unwrap();
-        make(&second, Some(3_000_000)).unwrap();
+        make(Arch::COMPILED, &first, Some(3_000_000)).unwrap();
+        make(Arch::COMPILED, &second, Some(3_000_000)).unwrap();
         let bytes = fs::read(&first).unwrap();
         assert!((2_990_000..3_050_000).contains(&bytes.len()), "{} bytes", bytes.len());
         assert_eq!(bytes, fs::read(&second).unwrap());
