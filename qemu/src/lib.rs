@@ -21,6 +21,6 @@ pub mod running;
 
 pub use console::{Line, Transcript};
 pub use error::Error;
-pub use machine::{Accelerator, Architecture, Bus, Machine, Network, Optical};
+pub use machine::{Accelerator, Architecture, Bus, Machine, Network, NetworkBoot, Optical};
 pub use markers::{Event, Marker};
 pub use running::{Input, Running};

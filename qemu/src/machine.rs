@@ -5,6 +5,7 @@
 
 mod architecture;
 mod drive;
+mod network;
 
 use std::{
     ffi::OsString,
@@ -16,6 +17,7 @@ use self::drive::{Drive, Kind};
 pub use self::{
     architecture::Architecture,
     drive::{Bus, Optical},
+    network::{Network, NetworkBoot},
 };
 use crate::{Error, Running, program};
 
@@ -31,18 +33,6 @@ pub enum Accelerator {
     Tcg,
     /// The host's KVM. Never chosen by itself: in nested machines the device opens and guests then die.
     Kvm,
-}
-
-/// What the first network card is plugged into.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Network {
-    /// QEMU's user network (slirp): DHCP, and the host's loopback at 10.0.2.2.
-    #[default]
-    User,
-    /// The same, with DHCP and nothing else: not even the host is reached.
-    Restricted,
-    /// No network card.
-    None,
 }
 
 /// A kernel that QEMU starts without a boot loader.
@@ -72,6 +62,7 @@ pub struct Machine {
     flash: Option<Flash>,
     append: Vec<String>,
     network: Network,
+    network_boot: Option<NetworkBoot>,
     card: String,
     netdevs: Vec<(String, String)>,
     backends: Vec<String>,
@@ -100,6 +91,7 @@ impl Machine {
             flash: None,
             append: Vec::new(),
             network: Network::default(),
+            network_boot: None,
             card: "virtio-net-pci".to_owned(),
             netdevs: Vec::new(),
             backends: Vec::new(),
@@ -314,31 +306,14 @@ impl Machine {
         let mut sata = 0;
         for (number, Drive { path, kind }) in self.drives.iter().enumerate() {
             arguments.add_with_path("-drive", "file=", path, &kind.backend(number))?;
-            let boots = if self.kernel.is_none() && number == 0 { ",bootindex=0" } else { "" };
+            let boots =
+                if self.kernel.is_none() && self.network_boot.is_none() && number == 0 { ",bootindex=0" } else { "" };
             for device in kind.devices(number, sata, boots) {
                 arguments.add(["-device", &device]);
             }
             sata += usize::from(kind.on_sata());
         }
         Ok(())
-    }
-
-    fn add_network(&self, arguments: &mut Arguments) {
-        let user = match self.network {
-            Network::User => Some("user"),
-            Network::Restricted => Some("user,restrict=on"),
-            Network::None => None,
-        };
-        for backend in &self.backends {
-            arguments.add(["-netdev", backend]);
-        }
-        let first = user.map(|backend| (backend, self.card.as_str()));
-        let others = self.netdevs.iter().map(|(backend, model)| (backend.as_str(), model.as_str()));
-        for (number, (backend, model)) in first.into_iter().chain(others).enumerate() {
-            arguments.add(["-netdev", &format!("{backend},id=net{number}")]);
-            // Without its boot ROM the card is ready at once; -kernel needs no PXE.
-            arguments.add(["-device", &format!("{model},netdev=net{number},romfile=")]);
-        }
     }
 
     /// Starts the machine.

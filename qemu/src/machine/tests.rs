@@ -133,3 +133,18 @@ fn a_missing_kernel_is_named() {
     let error = Machine::new(Path::new("/nowhere/vmlinuz"), Path::new("/i")).start().unwrap_err();
     assert_eq!(error.to_string(), "the machine's kernel /nowhere/vmlinuz cannot be read");
 }
+
+#[test]
+fn the_network_is_booted_from_before_any_drive() {
+    let machine = Machine::from_firmware().disk(Path::new("/a"));
+    let bios = command(&machine.clone().boot_from_network(NetworkBoot::Pxe));
+    // With the ROM that QEMU gives the card.
+    assert!(bios.contains("-device virtio-net-pci,netdev=net0,bootindex=0 "), "{bios}");
+    assert_eq!(bios.matches("bootindex").count(), 1, "{bios}");
+    assert!(!bios.contains("PXESupport"), "{bios}");
+
+    let uefi = machine.uefi(Path::new("/code"), Path::new("/variables")).boot_from_network(NetworkBoot::Http);
+    let uefi = command(&uefi);
+    assert!(uefi.contains("-device virtio-net-pci,netdev=net0,romfile=,bootindex=0 "), "{uefi}");
+    assert!(uefi.contains("-fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n"), "{uefi}");
+}
