@@ -72,6 +72,9 @@ pub(crate) fn main(rows: Vec<Row>) -> ExitCode {
         (row.run)().write(Path::new(&file));
         return ExitCode::SUCCESS;
     }
+    for (number, row) in rows.iter().enumerate() {
+        assert!(rows[..number].iter().all(|other| other.name != row.name), "two rows are called {}", row.name);
+    }
     let outcomes = Outcomes::default();
     let trials = rows.iter().map(|row| trial(*row, Arc::clone(&outcomes))).collect();
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);

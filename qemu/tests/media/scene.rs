@@ -154,11 +154,13 @@ impl Scene {
         self.arrival(device).of(&mut Boot::start(&self.with_memory(machine)), artefact)
     }
 
-    fn with_memory(&self, machine: Machine) -> Machine {
+    /// The machine with the memory that the release wants.
+    pub(crate) fn with_memory(&self, machine: Machine) -> Machine {
         machine.memory_mib(if self.debian { 1024 } else { 512 })
     }
 
-    fn arrival<'a>(&self, device: &'a str) -> Arrival<'a> {
+    /// What has to become of it, for rows that start the machine by themselves.
+    pub(crate) fn arrival<'a>(&self, device: &'a str) -> Arrival<'a> {
         let source = if self.mode == Mode::Private { device } else { "http://10.0.2.2:" };
         Arrival { mode: self.mode, handoff: "kexec", source, login: self.debian }
     }
