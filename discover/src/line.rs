@@ -49,6 +49,8 @@ pub(crate) struct Line(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     dial: Dial,
+    /// When the request ends at the latest.
+    deadline: Instant,
     /// The socket of the last connection, if its bytes are the body's.
     stream: Mutex<Option<Arc<TcpStream>>>,
     /// Whether the library may read no more from the socket.
@@ -56,8 +58,8 @@ struct Shared {
 }
 
 impl Line {
-    pub(crate) fn new(dial: Dial) -> Self {
-        Self(Arc::new(Shared { dial, stream: Mutex::default(), ours: AtomicBool::default() }))
+    pub(crate) fn new(dial: Dial, deadline: Instant) -> Self {
+        Self(Arc::new(Shared { dial, deadline, stream: Mutex::default(), ours: AtomicBool::default() }))
     }
 
     /// Takes the socket over. What the library has read already, it still gives; after that it reports `WouldBlock`.
@@ -65,6 +67,14 @@ impl Line {
         let stream = self.0.stream.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.0.ours.store(stream.is_some(), Ordering::Relaxed);
         stream
+    }
+
+    /// How long a further step of connecting may take: as long as each, but not beyond the deadline, which the library does
+    /// not know of before it has its connection.
+    #[cfg(feature = "tls")]
+    fn limit(&self, timeout: NextTimeout) -> Result<Duration, ureq::Error> {
+        let left = self.0.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(ureq::Error::Timeout(Timeout::Global)) } else { Ok(limit(timeout)?.min(left)) }
     }
 
     fn keep(&self, stream: Option<&Arc<TcpStream>>) {
@@ -82,14 +92,16 @@ impl Connector<()> for Line {
         if details.needs_tls() {
             self.keep(None);
             let host = details.uri.host().unwrap_or_default();
-            let limit = limit(details.timeout)?;
             if self.0.dial.proxy.is_some() {
-                proxy::tunnel(&stream, details.uri, limit)?;
+                proxy::tunnel(&stream, details.uri, self.limit(details.timeout)?)?;
             }
-            let secret = self.0.dial.tls.greet(&stream, host, limit).map_err(|error| match TlsFailed::of(&error) {
-                Some(failed) => ureq::Error::Other(Box::new(failed)),
-                None => timeout_or(error, details.timeout.reason),
-            })?;
+            let secret =
+                self.0.dial.tls.greet(&stream, host, self.limit(details.timeout)?).map_err(
+                    |error| match TlsFailed::of(&error) {
+                        Some(failed) => ureq::Error::Other(Box::new(failed)),
+                        None => timeout_or(error, details.timeout.reason),
+                    },
+                )?;
             return Ok(Some(Socket { stream, buffers, line: self.clone(), target: None, secret: Some(secret) }));
         }
         self.keep(Some(&stream));

@@ -122,7 +122,7 @@ impl Origin {
 
     /// Fetches a small file whose size is not known.
     fn document(&self, url: String, limit: u64, deadline: Instant) -> Result<Vec<u8>, FetchError> {
-        let mut response = self.ask(&url, None, deadline, self.line())?;
+        let mut response = self.ask(&url, None, deadline, self.line(deadline))?;
         let offered = content_length(&response);
         if let Some(seen) = offered.filter(|&seen| seen > limit) {
             return Err(FetchError::Length { url, seen, wanted: limit });
@@ -158,7 +158,7 @@ impl Origin {
             return Ok(());
         }
         let range = (first > 0 || end < size).then_some(Range { first, end, size });
-        let line = self.line();
+        let line = self.line(deadline);
         let mut response = self.ask(&url, range.as_ref(), deadline, line.clone())?;
         let (offered, left) = (content_length(&response), end - first);
         match offered {
@@ -220,8 +220,8 @@ impl Origin {
         }
     }
 
-    fn line(&self) -> Line {
-        Line::new(self.dial.clone())
+    fn line(&self, deadline: Instant) -> Line {
+        Line::new(self.dial.clone(), deadline)
     }
 
     /// The HTTP client of one request. A proxy in the environment is ignored: PID 1 was given its places by name. Ours is

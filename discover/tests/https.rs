@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use discover::tls::{Clock, RootsError, Tls};
-use discover::{FetchError, Origin, Sink};
+use discover::{FetchError, Origin, Proxy, Sink};
 
 /// A certificate authority in a directory, whose certificates begin and end when a test wants.
 struct Authority(PathBuf);
@@ -450,4 +451,25 @@ fn silence_in_a_handshake_ends_at_the_deadline() {
     let error = origin.envelope("demo", "x86_64", begin + Duration::from_millis(500)).unwrap_err();
     assert_eq!(error.kind(), "timeout", "{error}");
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+/// Each step of connecting has the time that is left, not as much again.
+#[test]
+fn a_slow_proxy_before_a_silent_server_ends_at_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let answers = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let _ = stream.read(&mut [0; 2000]).unwrap();
+        thread::sleep(Duration::from_millis(1500));
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        // The greeting, then the end of the connection.
+        while stream.read(&mut [0; 2000]).is_ok_and(|count| count > 0) {}
+    });
+    let origin = Origin::parse("https://origin.invalid").unwrap().through(&proxy);
+    let begin = Instant::now();
+    let error = origin.envelope("demo", "x86_64", begin + Duration::from_secs(2)).unwrap_err();
+    assert_eq!(error.kind(), "timeout", "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    answers.join().unwrap();
 }
