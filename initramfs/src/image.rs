@@ -14,6 +14,7 @@ mod identity;
 mod iso;
 mod layout;
 mod program;
+mod qcow2;
 mod table;
 
 pub use content::{BootFile, Content, Label};
@@ -21,4 +22,5 @@ pub use disk::{Data, Disk, Made};
 pub use error::DiskError;
 pub use grub::FOLDER as GRUB_FOLDER;
 pub use iso::{Disc, MadeDisc};
+pub use qcow2::qcow2;
 pub use uuid::Uuid;

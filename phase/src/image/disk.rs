@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use initramfs::{
-    image::{Data, Disk, Label, Made},
+    image::{Data, Disk, Label, Made, qcow2},
     pack::kernel::Arch,
 };
 use serde::Serialize;
@@ -27,6 +27,9 @@ pub struct DiskArgs {
     /// Adds a partition PHASE-DATA (ext4) of so many MiB, where the machine remembers what it acknowledged
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(8..=1 << 20))]
     pub data: Option<u64>,
+    /// The form of the image
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
     /// Where GRUB comes from
     #[command(flatten)]
     pub grub: Grub,
@@ -35,11 +38,23 @@ pub struct DiskArgs {
     pub output: Output,
 }
 
+/// The form of a disk image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As it stands on the disk: for dd and for every virtual machine
+    #[default]
+    Raw,
+    /// For QEMU and what is built on it; what is empty takes no room
+    Qcow2,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --out stick.img
   phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --release tree \\
       --data 64 --out stick.img
+  phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --format qcow2 --out phase.qcow2
 
 To remember on the image's own PHASE-DATA, think of a GUID for it (uuidgen) and
 make the initramfs with --state disk:GUID; the partition gets it.";
@@ -49,7 +64,9 @@ make the initramfs with --state disk:GUID; the partition gets it.";
 pub struct Report {
     /// The file.
     pub out: PathBuf,
-    /// Bytes.
+    /// Its form.
+    pub format: Format,
+    /// Bytes of the disk.
     pub size: u64,
     /// The GUID of the disk.
     pub guid: String,
@@ -75,13 +92,18 @@ pub fn disk(args: &DiskArgs) -> anyhow::Result<Report> {
         data: args.data.map(|mib| Data { size: mib << 20, partuuid: remembers_on }),
         mtime: args.parts.mtime,
     };
-    let image = output::temporary_beside(&args.output.out)?;
+    let mut image = output::temporary_beside(&args.output.out)?;
     let bar = progress::spinner("making the disk");
     let Made { size, guid, serial, data } = disk.write(image.path())?;
+    if args.format == Format::Qcow2 {
+        let raw = std::mem::replace(&mut image, output::temporary_beside(&args.output.out)?);
+        qcow2(raw.path(), image.path())?;
+    }
     bar.finish_and_clear();
     output::persist(image, &args.output.out, 0o644, existing)?;
     Ok(Report {
         out: args.output.out.clone(),
+        format: args.format,
         size,
         guid: guid.to_string(),
         boot_serial: format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff),
