@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{announce, boot, compare, demo, image, keygen, lab, publish, put_live, search, serve, sign, size, trust};
+use crate::{announce, boot, compare, demo, image, keygen, lab, measured, publish, put_live, search, serve, sign, size, trust};
 
 const EXAMPLES: &str = "\
 From nothing to a served release:
@@ -37,6 +37,7 @@ enum Command {
     Demo(demo::Args),
     Keygen(keygen::Args),
     Lab(lab::Args),
+    Measured(measured::Args),
     Trust(trust::Args),
     Sign(sign::Args),
     Publish(Box<publish::Args>),
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Measured(args) => measured::run(&args),
         Command::Trust(args) => trust::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Publish(args) => publish::run(&args),

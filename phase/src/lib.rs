@@ -14,6 +14,7 @@ pub mod key;
 pub mod keygen;
 pub mod lab;
 pub mod measure;
+pub mod measured;
 pub mod output;
 pub mod progress;
 pub mod publish;

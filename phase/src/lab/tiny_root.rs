@@ -28,6 +28,10 @@ echo "phase-test: release pid $$ reached"
 echo "phase-test: kernel $($b uname -r)"
 echo "phase-test: cmdline $($b cat /proc/cmdline)"
 echo "phase-test: receipt $($b cat /run/phase/receipt.json 2>&1)"
+for pcr in /sys/class/tpm/tpm0/pcr-*/14; do
+[ -e "$pcr" ] && echo "phase-test: register $pcr:$($b cat "$pcr")"
+done
+[ -e /run/phase/measured.log ] && echo "phase-test: measured $($b base64 -w 0 /run/phase/measured.log)"
 case " $($b cat /proc/cmdline) " in
 *" acknowledge "*) echo "phase-test: $(/run/phase/acknowledge 2>&1)" ;;
 esac
