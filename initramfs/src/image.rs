@@ -14,6 +14,7 @@ mod identity;
 mod iso;
 mod layout;
 mod program;
+mod pxe;
 mod qcow2;
 mod table;
 
@@ -23,4 +24,5 @@ pub use error::DiskError;
 pub use grub::FOLDER as GRUB_FOLDER;
 pub use iso::{Disc, MadeDisc};
 pub use qcow2::qcow2;
+pub use pxe::network_loaders;
 pub use uuid::Uuid;

@@ -7,6 +7,7 @@ pub mod config;
 pub mod disk;
 pub mod iso;
 pub mod parts;
+pub mod pxe;
 mod settings;
 pub mod write;
 
@@ -43,6 +44,7 @@ enum Command {
     Disk(disk::DiskArgs),
     Initramfs(Box<InitramfsArgs>),
     Iso(iso::IsoArgs),
+    Pxe(pxe::PxeArgs),
     Write(write::WriteArgs),
 }
 
@@ -141,6 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Disk(args) => output::show(&disk::disk(args)?, args.output.json, disk::print)?,
         Command::Initramfs(args) => output::show(&initramfs(args)?, args.json, print)?,
         Command::Iso(args) => output::show(&iso::iso(args)?, args.output.json, iso::print)?,
+        Command::Pxe(args) => output::show(&pxe::pxe(args)?, args.json, pxe::print)?,
         Command::Write(args) => return write::run(args),
     }
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf, process::ExitStatus};
 
+use crate::pack::archive::ArchiveError;
+
 /// Why a disk image cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
@@ -73,6 +75,9 @@ pub enum DiskError {
         /// Why.
         source: io::Error,
     },
+    /// What GRUB carries in itself cannot be packed.
+    #[error("cannot pack what GRUB carries in itself")]
+    Carried(#[source] ArchiveError),
     /// The partition table cannot be written.
     #[error("cannot write the partition table")]
     Table(#[source] gpt::GptError),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{BootFile, Content, DiskError, program::Program};
+use crate::pack::archive::Tree;
 
 /// Where packages put GRUB's modules, one folder for each platform.
 pub const FOLDER: &str = "/usr/lib/grub";
@@ -40,6 +41,11 @@ const MODULES: [&str; 20] = [
     "true",
 ];
 
+/// What GRUB needs besides, for a network and for the script that it carries then.
+const NETWORK_MODULES: [&str; 6] = ["eval", "http", "memdisk", "minicmd", "newc", "tftp"];
+/// What that script is called where it is carried.
+const SCRIPT: &str = "start.cfg";
+
 /// GRUB on one platform.
 pub(super) struct Platform {
     /// Its name, as folder and for grub-mkimage.
@@ -50,14 +56,26 @@ pub(super) struct Platform {
     package: &'static str,
     /// Modules that it has alone.
     modules: &'static [&'static str],
+    /// The module of its network cards.
+    network: &'static str,
 }
 
 pub(super) const PC: Platform =
-    Platform { name: "i386-pc", firmware: "BIOS", package: "grub-pc-bin", modules: &["biosdisk"] };
-pub(super) const X64: Platform =
-    Platform { name: "x86_64-efi", firmware: "64-bit UEFI", package: "grub-efi-amd64-bin", modules: &["efifwsetup"] };
-pub(super) const IA32: Platform =
-    Platform { name: "i386-efi", firmware: "32-bit UEFI", package: "grub-efi-ia32-bin", modules: &["efifwsetup"] };
+    Platform { name: "i386-pc", firmware: "BIOS", package: "grub-pc-bin", modules: &["biosdisk"], network: "pxe" };
+pub(super) const X64: Platform = Platform {
+    name: "x86_64-efi",
+    firmware: "64-bit UEFI",
+    package: "grub-efi-amd64-bin",
+    modules: &["efifwsetup"],
+    network: "efinet",
+};
+pub(super) const IA32: Platform = Platform {
+    name: "i386-efi",
+    firmware: "32-bit UEFI",
+    package: "grub-efi-ia32-bin",
+    modules: &["efifwsetup"],
+    network: "efinet",
+};
 
 /// The boot loaders of one medium.
 pub(super) struct Grub<'a> {
@@ -67,26 +85,44 @@ pub(super) struct Grub<'a> {
     early: String,
     /// Modules besides [`MODULES`].
     more: &'static [&'static str],
+    /// For a network: a script that GRUB carries in itself, and what finds its files.
+    script: Option<&'static str>,
 }
 
 impl<'a> Grub<'a> {
     /// For a disk whose boot partition has this serial number.
     pub(super) fn for_disk(folder: &'a Path, serial: u32) -> Self {
-        Self { folder, early: on_disk(serial), more: &[] }
+        Self { folder, early: on_disk(serial), more: &[], script: None }
     }
 
     /// For a disc that has this file, and nothing else has.
     pub(super) fn for_disc(folder: &'a Path, file: &str) -> Self {
-        Self { folder, early: on_disc(file), more: &["iso9660"] }
+        Self { folder, early: on_disc(file), more: &["iso9660"], script: None }
+    }
+
+    /// For a network: GRUB begins with `script`, in which `$prefix` is the folder that it was fetched from, or empty if the
+    /// firmware does not say. (Only of a script that is a file does GRUB understand conditions.)
+    pub(super) fn for_network(folder: &'a Path, script: &'static str) -> Self {
+        let early = format!("normal (memdisk)/{SCRIPT}\n");
+        Self { folder, early, more: &NETWORK_MODULES, script: Some(script) }
     }
 
     /// GRUB as one file in this format of grub-mkimage.
     pub(super) fn image(&self, platform: &Platform, format: &str) -> Result<Vec<u8>, DiskError> {
         let work = tempfile::tempdir().map_err(DiskError::file(std::env::temp_dir()))?;
-        let [configuration, out] = ["early.cfg", "image"].map(|name| work.path().join(name));
+        let [configuration, carried, out] = ["early.cfg", "carried", "image"].map(|name| work.path().join(name));
         fs::write(&configuration, &self.early).map_err(DiskError::file(&configuration))?;
         let mut command = MKIMAGE.command()?;
-        command.args(["-O", format, "-p", "/boot/grub", "-d"]).arg(self.folder.join(platform.name));
+        command.args(["-O", format, "-d"]).arg(self.folder.join(platform.name));
+        if let Some(script) = self.script {
+            let mut tree = Tree::new();
+            let packed = tree.file(SCRIPT, 0o644, script).and_then(|()| tree.to_newc(0));
+            fs::write(&carried, packed.map_err(DiskError::Carried)?).map_err(DiskError::file(&carried))?;
+            // In this order: -m says where GRUB's files are, too, and -p leaves it to the firmware.
+            command.arg("-m").arg(carried).args(["-p", ""]).arg(platform.network);
+        } else {
+            command.args(["-p", "/boot/grub"]);
+        }
         command.arg("-c").arg(configuration).arg("-o").arg(&out);
         command.args(MODULES).args(platform.modules).args(self.more);
         MKIMAGE.run(command)?;
@@ -95,7 +131,7 @@ impl<'a> Grub<'a> {
 
     /// What UEFI looks for on a medium that it does not know (UEFI specification 2.10, section 3.5.1.1), by name.
     pub(super) fn for_uefi(&self) -> Result<[BootFile; 2], DiskError> {
-        let file = |path: &str, platform: &Platform| {
+        let file = |path: &str, platform: &Platform| -> Result<BootFile, DiskError> {
             let bytes = self.image(platform, platform.name)?;
             Ok(BootFile { path: path.to_owned(), content: Content::Bytes(bytes) })
         };

@@ -1,0 +1,189 @@
+//! `phase image pxe`: a folder that a server of TFTP or HTTP gives away as it is, and that machines are started from over a
+//! network, by PXE, iPXE or UEFI's HTTP boot.
+//!
+//! Guarantees: nothing in it names a server or a path, so that it may stand anywhere; the same kernel, initramfs, parameters and
+//! GRUB give the same bytes. A folder that is there stays as it is, unless `--force` replaces the files of the same names.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use initramfs::{
+    image::{BootFile, Content, network_loaders},
+    pack::kernel::Arch,
+};
+use serde::Serialize;
+
+use super::parts::{Grub, Parts};
+use crate::{
+    cli::UsageError,
+    output::{self, Existing},
+    progress,
+};
+
+/// Where kernel and initramfs are for a GRUB that was fetched; stands behind the menu.
+const NETWORK: &str = include_str!("../../../grub/network.cfg");
+/// The menu for iPXE, with [`PLACEHOLDER`] for the kernel's parameters.
+const IPXE: &str = include_str!("../../../grub/boot.ipxe");
+const PLACEHOLDER: &str = "PARAMETERS";
+/// What a DHCP server says.
+const DNSMASQ: &str = include_str!("../../../grub/dnsmasq.conf");
+/// What stands before that in the folder's README.txt.
+const README: &str = "\
+Machines are started from this folder over a network: serve it over TFTP, and over HTTP on port 80
+besides, which is faster. Nothing in it names a server; it may stand in any folder of one.
+
+  boot.ipxe                what iPXE is given
+  grub/i386-pc.0           what PXE of a BIOS is given
+  grub/x86_64.efi          what PXE, or HTTP boot, of a 64-bit UEFI is given
+  grub/i386.efi            the same of a 32-bit UEFI
+  grub/*.cfg               GRUB's menu
+  vmlinuz, boot.cpio.zst   kernel and initramfs
+
+Lines for dnsmasq, if it is the network's only DHCP server. 10.77.0.1 stands for the server, /srv/phase for
+this folder. Beside another DHCP server: docs/quick-start-pxe.md. HTTP boot: docs/quick-start-uefi-http.md.
+
+";
+
+/// Makes a folder that machines are started from over a network: PXE, iPXE, UEFI's HTTP boot.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PxeArgs {
+    /// What is booted
+    #[command(flatten)]
+    pub parts: Parts,
+    /// Where GRUB comes from
+    #[command(flatten)]
+    pub grub: Grub,
+    /// The folder to make; an empty one may be there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Put the files into a folder that has some already, and replace those of the same names
+    #[arg(long)]
+    pub force: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  phase image pxe --kernel vmlinuz --initramfs boot.cpio.zst --out /srv/phase
+  phase image pxe --kernel vmlinuz --initramfs boot.cpio.zst --out /srv/phase \\
+      --parameters 'console=ttyS0 quiet phase.origin=http://10.77.0.1/releases'
+
+The initramfs needs the drivers of network cards: phase image initramfs
+--modules net,root. What a DHCP server has to say stands in README.txt of the
+folder.";
+
+/// What was made; `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The folder.
+    pub out: PathBuf,
+    /// Its files, by name.
+    pub files: Vec<Made>,
+}
+
+/// A file of the folder.
+#[derive(Debug, Serialize)]
+pub struct Made {
+    /// Where it stands in the folder.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Makes the folder.
+///
+/// # Errors
+/// Kernel or initramfs are not what a machine would take, GRUB is missing, or the folder has files already.
+pub fn pxe(args: &PxeArgs) -> anyhow::Result<Report> {
+    let existing = Existing::from_force(args.force);
+    if existing == Existing::Keep {
+        refuse_files(&args.out)?;
+    }
+    args.parts.check(&[Arch::X86_64])?;
+    let bar = progress::spinner("making the folder");
+    let mut files = texts(&args.parts)?;
+    files.extend(network_loaders(&args.grub.folder)?);
+    for (path, source) in [("boot.cpio.zst", &args.parts.initramfs), ("vmlinuz", &args.parts.kernel)] {
+        files.push(BootFile { path: path.to_owned(), content: Content::File(source.clone()) });
+    }
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    let mut made = Vec::new();
+    for file in files {
+        let size = put(&args.out, &file, existing)?;
+        made.push(Made { path: file.path, size });
+    }
+    bar.finish_and_clear();
+    Ok(Report { out: args.out.clone(), files: made })
+}
+
+/// Prints what was made.
+pub fn print(report: &Report) {
+    println!("folder       {}", report.out.display());
+    for Made { path, size } in &report.files {
+        println!("{:>9} KiB  {path}", size.div_ceil(1024));
+    }
+    println!("serve it     over TFTP, and over HTTP on port 80; for DHCP, see README.txt there");
+}
+
+/// The files that are written by hand: menus and README.txt.
+fn texts(parts: &Parts) -> anyhow::Result<Vec<BootFile>> {
+    let parameters = parts.parameters()?;
+    if let Some(word) = parameters.split(' ').find(|word| matches!(*word, "||" | "&&")) {
+        return Err(UsageError(format!("--parameters has the word {word}, where iPXE ends a command")).into());
+    }
+    let mut files = parts.menu()?;
+    for file in &mut files {
+        // On media, GRUB's folder is that of an installed GRUB.
+        file.path = file.path.trim_start_matches("boot/").to_owned();
+        if let ("grub/grub.cfg", Content::Bytes(text)) = (file.path.as_str(), &mut file.content) {
+            text.extend_from_slice(NETWORK.as_bytes());
+        }
+    }
+    let text =
+        |path: &str, text: String| BootFile { path: path.to_owned(), content: Content::Bytes(text.into_bytes()) };
+    files.push(text("boot.ipxe", IPXE.replace(PLACEHOLDER, parameters)));
+    files.push(text("README.txt", format!("{README}{DNSMASQ}")));
+    Ok(files)
+}
+
+/// Writes one file of the folder; returns its size in bytes.
+fn put(folder: &Path, file: &BootFile, existing: Existing) -> anyhow::Result<u64> {
+    let path = folder.join(&file.path);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
+    }
+    let mut temporary = output::temporary_beside(&path)?;
+    let context = || format!("cannot write {}", path.display());
+    let size = match &file.content {
+        Content::Bytes(bytes) => {
+            temporary.write_all(bytes).with_context(context)?;
+            bytes.len() as u64
+        }
+        Content::File(source) => fs::File::open(source)
+            .and_then(|mut source| std::io::copy(&mut source, temporary.as_file_mut()))
+            .with_context(|| format!("cannot copy {} to {}", source.display(), path.display()))?,
+    };
+    output::persist(temporary, &path, 0o644, existing)?;
+    Ok(size)
+}
+
+/// Fails if the folder has something in it, or is none.
+fn refuse_files(folder: &Path) -> anyhow::Result<()> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => anyhow::ensure!(
+            entries.next().is_none(),
+            "{} exists already and has files; --force replaces those of the same names, and leaves others",
+            folder.display()
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot look into {}", folder.display())),
+    }
+    Ok(())
+}
