@@ -189,7 +189,7 @@ impl Machine {
         self.disk_on(Bus::default(), path)
     }
 
-    /// A disk with the raw image at `path`, plugged in there.
+    /// A disk with the image at `path`, plugged in there: qcow2 if its name ends so, else raw.
     #[must_use]
     pub fn disk_on(mut self, bus: Bus, path: &Path) -> Self {
         self.drives.push(Drive { path: path.to_owned(), kind: Kind::Disk { bus, read_only: false } });
@@ -305,7 +305,7 @@ impl Machine {
         }
         let mut sata = 0;
         for (number, Drive { path, kind }) in self.drives.iter().enumerate() {
-            arguments.add_with_path("-drive", "file=", path, &kind.backend(number))?;
+            arguments.add_with_path("-drive", "file=", path, &kind.backend(path, number))?;
             let boots =
                 if self.kernel.is_none() && self.network_boot.is_none() && number == 0 { ",bootindex=0" } else { "" };
             for device in kind.devices(number, sata, boots) {

@@ -2,7 +2,7 @@
 //!
 //! Every controller is one that drivers of real machines serve: an AHCI of Intel's, xHCI, `NVMe`, an SDHCI on PCI, virtio.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a disk is plugged into.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub enum Optical {
     Usb,
 }
 
-/// A drive, and the raw image in it.
+/// A drive, and the image in it: raw, or qcow2 if its name says so. (QEMU is not left to find out: of a raw image the
+/// guest writes the first bytes.)
 #[derive(Debug, Clone)]
 pub(super) struct Drive {
     pub(super) path: PathBuf,
@@ -50,14 +51,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What follows the file in `-drive`.
-    pub(super) fn backend(self, number: usize) -> String {
+    /// What follows the file `path` in `-drive`.
+    pub(super) fn backend(self, path: &Path, number: usize) -> String {
+        let format = if path.extension().is_some_and(|extension| extension == "qcow2") { "qcow2" } else { "raw" };
         let suffix = match self {
             Self::Disk { read_only: false, .. } => "",
             Self::Disk { read_only: true, .. } => ",readonly=on",
             Self::Disc(_) => ",readonly=on,media=cdrom",
         };
-        format!(",format=raw,if=none,id=disk{number}{suffix}")
+        format!(",format={format},if=none,id=disk{number}{suffix}")
     }
 
     /// The values of `-device`, in order. `sata` is the port that is free, and `suffix` stands behind the drive itself.

@@ -25,7 +25,9 @@
 
 mod arrival;
 mod disk;
+mod iso;
 mod kernel;
+mod qcow2;
 mod quick_start;
 mod row;
 mod scene;
@@ -40,7 +42,7 @@ use row::Row;
 
 /// The table, in the order in which it is printed.
 fn rows() -> Vec<Row> {
-    [disk::rows(), kernel::rows(), quick_start::rows()].concat()
+    [disk::rows(), iso::rows(), qcow2::rows(), kernel::rows(), quick_start::rows()].concat()
 }
 
 fn main() -> ExitCode {
