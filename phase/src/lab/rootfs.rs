@@ -24,7 +24,6 @@ use super::{
     apt::{Apt, debian_name},
     build_directory, command,
     kernel::KernelRoot,
-    package,
 };
 use crate::output::{self, Existing};
 use sources::Sources;
@@ -209,17 +208,15 @@ fn runs_here(arch: Arch) -> anyhow::Result<()> {
     if arch == Arch::COMPILED {
         return Ok(());
     }
-    let (_, root) = package::fetch("busybox-static", arch, &package::default_out())?;
-    let busybox = root.join("bin/busybox");
-    let ran = Command::new(&busybox).arg("true").status();
-    anyhow::ensure!(
-        ran.is_ok_and(|status| status.success()),
-        "{} does not run on this host, and so would no package's script: `apt-get install qemu-user-static` as root; in a \
-         container, where nobody does it, also `mount -t binfmt_misc none /proc/sys/fs/binfmt_misc` and \
-         `cat /usr/lib/binfmt.d/qemu-{arch}.conf >/proc/sys/fs/binfmt_misc/register`",
-        busybox.display()
-    );
-    Ok(())
+    // mmdebstrap wants it, too.
+    let ran = command::output(command::find("arch-test", "arch-test")?.arg(debian_name(arch)));
+    ran.map(drop).with_context(|| {
+        format!(
+            "programs of {arch} do not run on this host, and so would no package's script: `apt-get install qemu-user-static` \
+             as root; in a container, where nobody does it, also `mount -t binfmt_misc none /proc/sys/fs/binfmt_misc` and \
+             `cat /usr/lib/binfmt.d/qemu-{arch}.conf >/proc/sys/fs/binfmt_misc/register`"
+        )
+    })
 }
 
 fn spawn(command: &mut Command) -> anyhow::Result<Child> {

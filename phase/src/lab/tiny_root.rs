@@ -77,7 +77,8 @@ pub fn make(arch: Arch, out: &Path, size: Option<u64>) -> anyhow::Result<()> {
         Arch::COMPILED => static_busybox(Path::new(BUSYBOX))?,
         other => {
             let (_, root) = package::fetch("busybox-static", other, &package::default_out())?;
-            static_busybox(&root.join(BUSYBOX.trim_start_matches('/')))?
+            // gensquashfs takes paths relative to its list.
+            static_busybox(&root.canonicalize()?.join(BUSYBOX.trim_start_matches('/')))?
         }
     };
     let directory = tempfile::tempdir()?;
