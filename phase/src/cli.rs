@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{announce, boot, compare, demo, image, keygen, lab, measured, publish, put_live, search, serve, sign, size, trust};
+use crate::{announce, boot, compare, demo, image, kexec, keygen, lab, measured, publish, put_live, search, serve, sign, size, trust};
 
 const EXAMPLES: &str = "\
 From nothing to a served release:
@@ -46,6 +46,7 @@ enum Command {
     PutLive(put_live::Args),
     Serve(serve::Args),
     Image(image::Args),
+    Kexec(kexec::Args),
     Size(size::Args),
 }
 
@@ -79,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::PutLive(args) => put_live::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Kexec(args) => kexec::run(&args),
         Command::Size(args) => size::run(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -7,6 +7,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 mod apt;
+pub mod build_kernel;
 pub(crate) mod command;
 pub mod kernel;
 mod kernel_config;
@@ -23,6 +24,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Part {
+    BuildKernel(build_kernel::Args),
     Kernel(kernel::Args),
     Package(package::Args),
     Rootfs(rootfs::Args),
@@ -32,6 +34,7 @@ enum Part {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.part {
+        Part::BuildKernel(args) => build_kernel::run(args),
         Part::Kernel(args) => kernel::run(args),
         Part::Package(args) => package::run(args),
         Part::Rootfs(args) => rootfs::run(args),

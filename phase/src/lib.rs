@@ -11,6 +11,7 @@ pub mod compare;
 pub mod demo;
 pub mod image;
 pub mod key;
+pub mod kexec;
 pub mod keygen;
 pub mod lab;
 pub mod measure;
