@@ -8,7 +8,9 @@ pub mod disk;
 pub mod iso;
 pub mod parts;
 pub mod pxe;
+pub mod secure_boot;
 mod settings;
+pub mod uki;
 pub mod write;
 
 use std::{fmt::Write as _, path::Path, path::PathBuf, process::ExitCode};
@@ -45,6 +47,7 @@ enum Command {
     Initramfs(Box<InitramfsArgs>),
     Iso(iso::IsoArgs),
     Pxe(pxe::PxeArgs),
+    Uki(uki::UkiArgs),
     Write(write::WriteArgs),
 }
 
@@ -144,6 +147,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Initramfs(args) => output::show(&initramfs(args)?, args.json, print)?,
         Command::Iso(args) => output::show(&iso::iso(args)?, args.output.json, iso::print)?,
         Command::Pxe(args) => output::show(&pxe::pxe(args)?, args.json, pxe::print)?,
+        Command::Uki(args) => output::show(&uki::uki(args)?, args.output.json, uki::print)?,
         Command::Write(args) => return write::run(args),
     }
     Ok(ExitCode::SUCCESS)

@@ -34,7 +34,8 @@ pub struct Data {
 pub struct Disk {
     /// The folder that has GRUB's platforms.
     pub grub: PathBuf,
-    /// Files of the boot partition. The boot loaders are added: `EFI/BOOT/BOOTX64.EFI` and `BOOTIA32.EFI`.
+    /// Files of the boot partition. The boot loaders `EFI/BOOT/BOOTX64.EFI` and `BOOTIA32.EFI` are added where none of them is
+    /// called so.
     pub files: Vec<BootFile>,
     /// Its name.
     pub label: Label,
@@ -68,7 +69,8 @@ impl Disk {
         let data = self.data.map(|data| data.partuuid.unwrap_or_else(|| identity.guid("data")));
         let grub = Grub::for_disk(&self.grub, serial);
         let uefi = grub.for_uefi()?;
-        let files = sized(self.files.iter().chain(&uefi))?;
+        let given = |loader: &&BootFile| self.files.iter().any(|file| file.path == loader.path);
+        let files = sized(self.files.iter().chain(uefi.iter().filter(|loader| !given(loader))))?;
         let room = fat::room(files.iter().map(|(file, size)| (file.path.as_str(), *size)))?;
         let layout = Layout::new(room, self.data.map(|data| data.size));
         let sector = layout.bios.start / SECTOR;

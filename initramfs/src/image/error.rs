@@ -35,6 +35,14 @@ pub enum DiskError {
         /// Debian's package of it.
         package: &'static str,
     },
+    /// A part of Debian's chain for Secure Boot is missing.
+    #[error("{} is not there, which Secure Boot needs: apt-get install {package}", file.display())]
+    MissingShim {
+        /// The file that was looked for.
+        file: PathBuf,
+        /// Debian's package of it.
+        package: &'static str,
+    },
     /// The first sector of GRUB is something else.
     #[error("{} has {seen} bytes, wanted 512 with the signature 55 aa at their end", file.display())]
     NoBootSector {

@@ -11,7 +11,10 @@ use initramfs::{
 };
 use serde::Serialize;
 
-use super::parts::{Grub, Output, Parts};
+use super::{
+    parts::{Grub, Output, Parts},
+    secure_boot::SecureBoot,
+};
 use crate::{output, progress};
 
 /// Makes a disk image for `dd`: GPT, with GRUB for BIOS and for UEFI of 64 and 32 bits.
@@ -27,6 +30,9 @@ pub struct DiskArgs {
     /// Adds a partition PHASE-DATA (ext4) of so many MiB, where the machine remembers what it acknowledged
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(8..=1 << 20))]
     pub data: Option<u64>,
+    /// Whether it starts under Secure Boot
+    #[command(flatten)]
+    pub secure_boot: SecureBoot,
     /// The form of the image
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -55,6 +61,7 @@ Examples:
   phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --release tree \\
       --data 64 --out stick.img
   phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --format qcow2 --out phase.qcow2
+  phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --secure-boot --out stick.img
 
 To remember on the image's own PHASE-DATA, think of a GUID for it (uuidgen) and
 make the initramfs with --state disk:GUID; the partition gets it.";
@@ -85,9 +92,10 @@ pub struct Report {
 pub fn disk(args: &DiskArgs) -> anyhow::Result<Report> {
     let existing = args.output.existing()?;
     let remembers_on = args.parts.check(&[Arch::X86_64])?.remembers_on;
+    let loaders = args.secure_boot.loaders(&args.parts, &args.grub)?;
     let disk = Disk {
         grub: args.grub.folder.clone(),
-        files: args.parts.medium(args.release.as_deref())?,
+        files: [args.parts.medium(args.release.as_deref())?, loaders].concat(),
         label: if args.release.is_some() { Label::Release } else { Label::Boot },
         data: args.data.map(|mib| Data { size: mib << 20, partuuid: remembers_on }),
         mtime: args.parts.mtime,

@@ -35,7 +35,7 @@ pub const PARAMETERS: &str = "console=ttyS0,115200 console=tty0 quiet";
 /// What published trees call a release, in the folder of its channel and architecture.
 const MANIFEST: &str = "manifest.dsse.json";
 /// Largest kernel in bytes.
-const KERNEL_BYTES: u64 = 1 << 30;
+pub(super) const KERNEL_BYTES: u64 = 1 << 30;
 /// Longest `--parameters` in bytes: with the menu's own they stay below the 2,048 of x86 kernels.
 const LONGEST: usize = 1024;
 

@@ -1,0 +1,38 @@
+//! `--secure-boot`: a disk whose 64-bit UEFI starts Debian's shim and signed GRUB (docs/secure-boot.md).
+
+use std::path::PathBuf;
+
+use initramfs::image::{BootFile, SHIM_FOLDER, is_signed, shim_loaders};
+
+use super::parts::{Grub, KERNEL_BYTES, Parts};
+use crate::output;
+
+/// Whether, and with which shim.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SecureBoot {
+    /// Starts under Secure Boot of 64-bit UEFI, by Debian's shim and its signed GRUB; the kernel has to be signed
+    #[arg(long = "secure-boot")]
+    wanted: bool,
+    /// The folder that has the signed shim
+    #[arg(long = "shim", value_name = "DIR", default_value = SHIM_FOLDER, requires = "wanted")]
+    shim: PathBuf,
+}
+
+impl SecureBoot {
+    /// The boot loaders that it takes; none if it was not asked for.
+    ///
+    /// # Errors
+    /// The kernel has no signature, or a package is missing.
+    pub fn loaders(&self, parts: &Parts, grub: &Grub) -> anyhow::Result<Vec<BootFile>> {
+        if !self.wanted {
+            return Ok(Vec::new());
+        }
+        anyhow::ensure!(
+            is_signed(&output::read_limited(&parts.kernel, KERNEL_BYTES)?),
+            "{} has no signature, and under Secure Boot nothing would start it: wanted the kernel of a distribution's signed \
+             package (Debian: linux-image-amd64, not …-unsigned), or one that sbsign has signed",
+            parts.kernel.display()
+        );
+        Ok(shim_loaders(&self.shim, &grub.folder)?)
+    }
+}
