@@ -242,7 +242,7 @@ impl Lab {
             let options = ["--stage", "boot", "--modules", modules, "--trust", text(&trust), "--state", state];
             self.image(&format!("{name}.cpio.zst"), init, &[&options]);
         }
-        let options = ["--stage", "boot", "--modules", "net,disk,media,keyboard,root", "--state", "none", "--trust"];
+        let options = ["--stage", "boot", "--modules", "qemu-net,media,keyboard,root", "--state", "none", "--trust"];
         self.image("general.cpio.zst", init, &[&options, &[text(&self.part("trust.json"))]]);
         self.image("release.cpio.zst", init, &[&["--stage", "root", "--modules", "root"]]);
         fs::write(stamp, inputs).unwrap();
