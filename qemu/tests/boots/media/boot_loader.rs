@@ -72,6 +72,7 @@ fn boots_private(machine: &Machine, device: &str) {
 }
 
 #[test]
+#[ignore = "one row of `make test-media`"]
 fn starts_private_mode_by_its_key() {
     let image = Image::new();
     boots_private(&image.as_a_disc(), "/dev/sr");

@@ -1,5 +1,5 @@
-//! Media and boot loaders of real machines, under a kernel that has their drivers. One boot of each kind is in `make test`;
-//! the whole matrix is in `make test-media`.
+//! Media of private mode on every bus, and the menu's entries in a GRUB that is there already, under a kernel that has the
+//! drivers of real machines. One boot is in `make test`, all are in `make test-media`; the ways in are tests/media.
 
 mod boot_loader;
 mod every_bus;
