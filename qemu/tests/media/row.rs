@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    env, fs,
+    env, fs, panic,
     path::Path,
     process::ExitCode,
     sync::{Arc, Mutex},
@@ -62,8 +62,11 @@ pub(crate) struct Outcome {
     pub(crate) artefact: u64,
 }
 
-/// What became of the rows that were started, by their names: `None` while one runs, and if it failed.
-type Outcomes = Arc<Mutex<HashMap<&'static str, Option<Outcome>>>>;
+/// What became of the rows that were run, by their names: the outcome, or the first line of what went wrong.
+type Outcomes = Arc<Mutex<HashMap<&'static str, Result<Outcome, String>>>>;
+
+/// Characters of that line which the table has room for.
+const REASON: usize = 100;
 
 /// Runs the rows that the command line names, and prints the table.
 pub(crate) fn main(rows: Vec<Row>) -> ExitCode {
@@ -84,43 +87,58 @@ pub(crate) fn main(rows: Vec<Row>) -> ExitCode {
 
 fn trial(row: Row, outcomes: Outcomes) -> Trial {
     let run = move || {
-        // A row that panics leaves this.
-        outcomes.lock().unwrap().insert(row.name, None);
-        let outcome = if row.isolated { in_namespaces(row)? } else { (row.run)() };
-        outcomes.lock().unwrap().insert(row.name, Some(outcome));
-        Ok(())
+        let outcome = if row.isolated { in_namespaces(row) } else { here(row) };
+        let failed = outcome.as_ref().err().cloned();
+        outcomes.lock().unwrap().insert(row.name, outcome.map_err(|said| reason(&said)));
+        failed.map_or(Ok(()), |said| Err(Failed::from(said)))
     };
     Trial::test(format!("{} {}", row.name, row.sentence), run).with_ignored_flag(!row.quick)
 }
 
+/// Runs a row in this program; a panic is its failure.
+fn here(row: Row) -> Result<Outcome, String> {
+    panic::catch_unwind(row.run).map_err(|payload| match payload.downcast::<String>() {
+        Ok(said) => *said,
+        Err(payload) => payload.downcast_ref::<&str>().map_or("it panicked", |said| *said).to_owned(),
+    })
+}
+
 /// Runs a row in namespaces of its own, which end with it.
-fn in_namespaces(row: Row) -> Result<Outcome, Failed> {
-    let directory = tempfile::tempdir()?;
+fn in_namespaces(row: Row) -> Result<Outcome, String> {
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let file = directory.path().join("outcome");
-    let mut command = qemu::lan::isolated(&env::current_exe()?)?;
-    let output = command.env(ROW, row.name).env(OUTCOME, &file).output()?;
+    let program = env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = qemu::lan::isolated(&program).map_err(|error| error.to_string())?;
+    let output = command.env(ROW, row.name).env(OUTCOME, &file).output().map_err(|error| error.to_string())?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{}: {said}", output.status).into());
+        return Err(format!("{}: {said}", output.status));
     }
-    Outcome::read(&file).ok_or_else(|| "the row left no outcome".into())
+    Outcome::read(&file).ok_or_else(|| "the row left no outcome".to_owned())
+}
+
+/// The line that a table has room for: what a panic said, or else the first one.
+fn reason(said: &str) -> String {
+    let mut lines = said.lines();
+    let panicked = lines.by_ref().find(|line| line.contains(" panicked at ")).and_then(|_| lines.next());
+    panicked.or_else(|| said.lines().next()).unwrap_or_default().chars().take(REASON).collect()
 }
 
 /// Prints the rows that were run.
-fn print(rows: &[Row], outcomes: &HashMap<&'static str, Option<Outcome>>) {
+fn print(rows: &[Row], outcomes: &HashMap<&'static str, Result<Outcome, String>>) {
     let run = rows.iter().filter_map(|row| Some((row.name, outcomes.get(row.name)?)));
     for (number, (name, outcome)) in run.enumerate() {
         if number == 0 {
             println!("\n{:<20} {:>8} {:>8} {:>10}  outcome", "row", "init", "release", "artefact");
         }
         match outcome {
-            Some(Outcome { words, to_init, to_release, artefact }) => println!(
+            Ok(Outcome { words, to_init, to_release, artefact }) => println!(
                 "{name:<20} {:>6.1} s {:>6.1} s {:>6} KiB  {words}",
                 to_init.as_secs_f32(),
                 to_release.as_secs_f32(),
                 artefact / 1024,
             ),
-            None => println!("{name:<20} {:>8} {:>8} {:>10}  FAILED", "-", "-", "-"),
+            Err(reason) => println!("{name:<20} {:>8} {:>8} {:>10}  FAILED: {reason}", "-", "-", "-"),
         }
     }
 }
