@@ -1,12 +1,15 @@
-//! Private mode: a release from a local medium. Not one frame leaves the machine, and not one byte of a disk, of the TPM or of
-//! the firmware's variables changes; the same machine in internet mode sends and remembers, and a guest on it that writes a
-//! variable is seen to.
+//! Private mode: a release from a local medium. Not one frame leaves the machine, not one byte of a disk, of the TPM or of the
+//! firmware's variables changes, and no register is extended; the same machine in internet mode sends, remembers and measures, and
+//! a guest on it that writes a variable is seen to.
 
 use std::{cell::RefCell, fs};
 
 use qemu::{Event, Machine};
 
-use crate::support::{Boot, Lab, Medium, PhaseData, Release, Serve, Tpm, Tree, Uefi, frames, variable_writer};
+use crate::support::{
+    Boot, Lab, Measured, Medium, PhaseData, Release, Serve, Tpm, Tree, Uefi, frames, registers, untouched,
+    variable_writer,
+};
 
 /// A release that says that it is healthy, if it is given a way to.
 fn release(version: u64) -> Tree {
@@ -48,9 +51,9 @@ fn with_devices(machine: Machine, one: &Medium, other: &Medium) -> Machine {
 }
 
 /// Boots release 7 from a server, so that it is seen what the machine does when it may; then release 8 from a medium.
-/// `remembers` reads the machine's memory.
+/// `remembers` reads the machine's memory. Returns both boots.
 #[track_caller]
-fn internet_then_private(seat: Seat, machine: impl Fn(&Lab) -> Machine, remembers: impl Fn() -> Vec<u8>) {
+fn internet_then_private(seat: Seat, machine: impl Fn(&Lab) -> Machine, remembers: impl Fn() -> Vec<u8>) -> [Boot; 2] {
     let lab = Lab::ready();
     let directory = tempfile::tempdir().unwrap();
     let captures = |name: &str| ["first", "second"].map(|card| directory.path().join(format!("{name}-{card}")));
@@ -61,10 +64,10 @@ fn internet_then_private(seat: Seat, machine: impl Fn(&Lab) -> Machine, remember
         with_devices(machine, &medium, &other).append("console=tty0 console=ttyS0")
     };
     let (server, at_first) = (Serve::tree(release(7)), remembers());
-    let mut boot = Boot::start(&plugged("internet").append(&format!("phase.mode=internet {}", server.origin())));
-    assert_eq!(boot.reaches_the_release("direct")["mode"], "internet");
-    assert!(boot.says("phase-test: acknowledged release 7 of e2e"));
-    assert!(!boot.says("Where may this machine look"), "somebody is asked though the mode is given");
+    let mut open = Boot::start(&plugged("internet").append(&format!("phase.mode=internet {}", server.origin())));
+    assert_eq!(open.reaches_the_release("direct")["mode"], "internet");
+    assert!(open.says("phase-test: acknowledged release 7 of e2e"));
+    assert!(!open.says("Where may this machine look"), "somebody is asked though the mode is given");
     let in_the_open = seen("internet");
     assert!(in_the_open.iter().all(|frames| *frames > 3), "a capture sees nothing: {in_the_open:?}");
     let before = remembers();
@@ -84,6 +87,8 @@ fn internet_then_private(seat: Seat, machine: impl Fn(&Lab) -> Machine, remember
     assert_eq!(seen("private"), [0, 0], "something was sent or came");
     assert!(remembers() == before, "what the machine remembers was changed");
     assert!([medium.bytes(), other.bytes()] == media, "a disk was written");
+    assert!(receipt.get("x-measured").is_none() && !boot.began("measure"), "{receipt}");
+    [open, boot]
 }
 
 #[test]
@@ -123,5 +128,11 @@ fn and_touches_no_tpm() {
         assert!(tpm.is_none());
         lab.asking_tpm_machine(powered.borrow().as_ref().unwrap())
     };
-    internet_then_private(Seat::SerialLine, machine, || tpm.memory());
+    let [open, private] = internet_then_private(Seat::SerialLine, machine, || tpm.memory());
+    let (extended, kept) = (registers(&open), registers(&private));
+    assert!(!kept.is_empty() && kept.iter().all(|register| untouched(register)), "{kept:?}");
+    assert!(!extended.is_empty() && !extended.iter().any(|register| untouched(register)), "{extended:?}");
+    let measured = Measured::by(&open);
+    let (good, replayed) = measured.replay(&measured.log());
+    assert!(good && replayed["agrees"] == true, "{replayed}");
 }

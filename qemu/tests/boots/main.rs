@@ -29,6 +29,7 @@ mod is_quiet_if_asked_to;
 mod keeps_private_what_is_private;
 mod leaves_a_damaged_memory_to_the_policy;
 mod loses_no_time_to_a_card_without_a_link;
+mod measures_what_it_boots;
 mod media;
 mod opens_no_prompt_that_the_trust_file_forbids;
 mod outlives_a_killed_worker;

@@ -3,4 +3,5 @@
 
 mod boot_loader;
 mod every_bus;
+mod measured;
 mod several_buses;

@@ -120,6 +120,12 @@ impl Boot {
         json.expect("something follows").unwrap_or_else(|error| panic!("no JSON after {words:?} ({error}):\n{text}"))
     }
 
+    /// What follows `words` on every line of the console that begins with them.
+    pub(crate) fn lines_after(&self, words: &str) -> Vec<String> {
+        let transcript = self.running.transcript();
+        transcript.lines().filter_map(|line| line.text.strip_prefix(words).map(str::to_owned)).collect()
+    }
+
     /// When PID 1 of stage one began, since the machine's start.
     pub(crate) fn when_started(&self) -> Option<Duration> {
         let transcript = self.running.transcript();

@@ -111,20 +111,40 @@ impl Tpm {
             assert!(Instant::now() < deadline, "swtpm makes no {}", socket.display());
             thread::sleep(Duration::from_millis(20));
         }
-        PoweredTpm { socket, _program: program }
+        PoweredTpm { socket, program }
     }
 }
 
 /// A TPM that a machine can be plugged into.
 pub(crate) struct PoweredTpm {
     socket: PathBuf,
-    _program: Ended,
+    program: Ended,
 }
 
 impl PoweredTpm {
     /// Its control socket.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Breaks it: whatever it is asked from now on fails.
+    pub(crate) fn dies(&mut self) {
+        self.program.0.kill().unwrap();
+        self.program.0.wait().unwrap();
+    }
+
+    /// Holds it: whatever it is asked from now on waits.
+    pub(crate) fn hangs(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn goes_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        run(Command::new("kill").args(["-s", name, &self.program.0.id().to_string()]));
     }
 }
 
