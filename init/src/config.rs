@@ -401,6 +401,7 @@ mod tests {
             (r#"{"schema": "phase.config/2"}"#, "phase.config/1"),
             (r#"{"schema": "phase.config/1", "attempts": 0}"#, "1 to 100"),
             (r#"{"schema": "phase.config/1", "on_failure": "give up"}"#, "retry, shell, reboot or poweroff"),
+            (r#"{"schema": "phase.config/1", "measure": "never"}"#, "always or required"),
             (r#"{"schema": "phase.config/1", "trust": "/x"}"#, "trust"),
             (
                 r#"{"schema": "phase.config/1", "dht": {"locator": "d75a"}}"#,
@@ -415,6 +416,14 @@ mod tests {
             assert!(error.starts_with("/etc/phase/config.json cannot be used: ") && error.contains(wanted), "{error}");
         }
         assert!(read(tree("", Some(r#"{"schema": "phase.config/1", "x-note": 1}"#)).path()).is_ok());
+    }
+
+    #[test]
+    fn a_configuration_can_demand_more_of_a_tpm_than_others_do() {
+        let measure = |config| read(tree("", config).path()).unwrap().measure;
+        assert_eq!(measure(None), None);
+        assert_eq!(measure(Some(r#"{"schema": "phase.config/1", "measure": "always"}"#)), Some(Measure::Always));
+        assert_eq!(measure(Some(r#"{"schema": "phase.config/1", "measure": "required"}"#)), Some(Measure::Required));
     }
 
     #[test]

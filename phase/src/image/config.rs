@@ -33,6 +33,16 @@ pub enum OnFailure {
     PowerOff,
 }
 
+/// What is demanded of the machine's TPM (docs/measured-boot.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// What is booted is measured whatever the mode, if there is a TPM that works
+    Always,
+    /// Nothing boots that was not measured
+    Required,
+}
+
 /// The settings of a boot initramfs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "schema", rename = "phase.config/1")]
@@ -51,6 +61,9 @@ pub struct Config {
     /// Where the machine remembers what it acknowledged; nowhere if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Store>,
+    /// What is demanded of its TPM; if nothing is said, it is used where there is one, but for private mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
 }
 
 /// Whose list of places is looked for in the BitTorrent DHT.
@@ -95,6 +108,7 @@ pub fn check(bytes: &[u8]) -> Result<(), FormatError> {
         Store::read(&mut state)?;
         state.finish()?;
     }
+    fields.optional("measure", Fields::parsed::<Measure>)?;
     fields.finish()
 }
 
@@ -103,6 +117,14 @@ impl std::str::FromStr for OnFailure {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         clap::ValueEnum::from_str(text, false).map_err(|_| ValueError::new(text, "retry, shell, reboot or poweroff"))
+    }
+}
+
+impl std::str::FromStr for Measure {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        clap::ValueEnum::from_str(text, false).map_err(|_| ValueError::new(text, "always or required"))
     }
 }
 
@@ -115,12 +137,13 @@ mod tests {
         let origins = vec!["http://192.0.2.10:8000".to_owned()];
         let dht = Some(Dht { locator: "ab".repeat(32), bootstrap: vec!["192.0.2.1:6881".to_owned()] });
         let (on_failure, attempts, state) = (Some(OnFailure::PowerOff), Some(2), Some(Store::None));
-        let config = Config { origins, dht, on_failure, attempts, state };
+        let config = Config { origins, dht, on_failure, attempts, state, measure: Some(Measure::Required) };
         let json = String::from_utf8(config.to_json().unwrap()).unwrap();
         assert!(
             json.contains(r#""schema": "phase.config/1""#) && json.contains(r#""on_failure": "poweroff""#),
             "{json}"
         );
+        assert!(json.contains(r#""measure": "required""#), "{json}");
     }
 
     #[test]
@@ -132,6 +155,7 @@ mod tests {
             (r#""on_failure": "panic""#, "retry, shell, reboot or poweroff"),
             (r#""attempts": 0"#, "attempts"),
             (r#""attempts": 101"#, "attempts"),
+            (r#""measure": "never""#, "always or required"),
             (r#""trust": "/x""#, "trust"),
             (r#""dht": {"locator": "ab"}"#, "dht.locator is \"ab\", wanted 64"),
             (r#""dht": {"bootstrap": ["h:1"]}"#, "locator"),

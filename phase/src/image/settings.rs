@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use verify::Store;
 
-use super::config::{Config, Dht, OnFailure};
+use super::config::{Config, Dht, Measure, OnFailure};
 use crate::key::PublicKey;
 
 /// The settings of a boot initramfs, each an option.
@@ -31,18 +31,22 @@ pub struct Settings {
     /// `disk` and `tpm` (stage boot)
     #[arg(long, value_name = "STORE")]
     pub state: Option<Store>,
+    /// What is demanded of the machine's TPM; its driver is the set `tpm` (stage boot)
+    #[arg(long, value_enum)]
+    pub measure: Option<Measure>,
 }
 
 impl Settings {
     /// Whether nothing was said, so that a machine takes its defaults.
     pub fn is_empty(&self) -> bool {
-        let Self { origin, dht_locator, dht_bootstrap, on_failure, attempts, state } = self;
+        let Self { origin, dht_locator, dht_bootstrap, on_failure, attempts, state, measure } = self;
         origin.is_empty()
             && dht_locator.is_none()
             && dht_bootstrap.is_empty()
             && on_failure.is_none()
             && attempts.is_none()
             && state.is_none()
+            && measure.is_none()
     }
 
     /// As config.json has them.
@@ -63,6 +67,7 @@ impl Settings {
             on_failure: self.on_failure,
             attempts: self.attempts,
             state: self.state.clone(),
+            measure: self.measure,
         })
     }
 }
