@@ -26,6 +26,12 @@ impl Dhcp {
         Self { options: vec!["--enable-ra".to_owned(), "--dhcp-range=fd77::,ra-stateless,64,1h".to_owned()] }
     }
 
+    /// What a configuration file of dnsmasq says, line by line.
+    pub fn of(configuration: &str) -> Self {
+        let lines = configuration.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Self { options: lines.map(|line| format!("--{line}")).collect() }
+    }
+
     /// One more option of dnsmasq, such as `--address=/name.test/203.0.113.10`.
     #[must_use]
     pub fn option(mut self, option: &str) -> Self {

@@ -27,6 +27,7 @@ mod arrival;
 mod disk;
 mod iso;
 mod kernel;
+mod network;
 mod qcow2;
 mod quick_start;
 mod row;
@@ -42,7 +43,7 @@ use row::Row;
 
 /// The table, in the order in which it is printed.
 fn rows() -> Vec<Row> {
-    [disk::rows(), iso::rows(), qcow2::rows(), kernel::rows(), quick_start::rows()].concat()
+    [disk::rows(), iso::rows(), qcow2::rows(), kernel::rows(), network::rows(), quick_start::rows()].concat()
 }
 
 fn main() -> ExitCode {
