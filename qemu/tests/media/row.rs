@@ -44,7 +44,6 @@ impl Row {
     }
 
     /// The row, in namespaces of its own.
-    #[allow(dead_code)]
     pub(crate) fn isolated(self) -> Self {
         Self { isolated: true, ..self }
     }
