@@ -11,9 +11,9 @@ TOOLS      := build/tools
 # uidmap lets mmdebstrap work for a user who is not root.
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
 TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon \
-                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools mtools xorriso swtpm ovmf ovmf-ia32 grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin
+                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools mtools xorriso swtpm ovmf ovmf-ia32 grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin qemu-utils binutils systemd-boot-efi sbsigntool
 # What only `make test-media` needs.
-MEDIA_PACKAGES := $(TEST_PACKAGES)
+MEDIA_PACKAGES := $(TEST_PACKAGES) shim-signed grub-efi-amd64-signed ipxe-qemu qemu-system-arm qemu-efi-aarch64
 SECONDS    ?= 60
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
