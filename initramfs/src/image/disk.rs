@@ -1,4 +1,4 @@
-//! A disk that every PC starts from: for `dd` onto a stick, and for virtual machines as it is.
+//! A disk that every PC starts from, or every machine of arm64 with UEFI: for `dd` onto a stick, and for virtual machines as it is.
 
 use std::{
     fs::File,
@@ -9,7 +9,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    BootFile, DiskError, Label, bios,
+    BootFile, DiskError, Label,
+    bios::{self, BOOT_CODE},
     content::sized,
     ext4,
     fat::{self, Volume},
@@ -18,6 +19,7 @@ use super::{
     layout::{Layout, SECTOR},
     table,
 };
+use crate::pack::kernel::Arch;
 
 /// The partition PHASE-DATA, where a machine remembers.
 #[derive(Debug, Clone, Copy)]
@@ -28,14 +30,16 @@ pub struct Data {
     pub partuuid: Option<Uuid>,
 }
 
-/// What is to be made: a GPT disk with a BIOS boot partition, a boot partition that is the EFI system partition as well, and
-/// PHASE-DATA.
+/// What is to be made: a GPT disk with a BIOS boot partition (which arm64 has no use for), a boot partition that is the EFI
+/// system partition as well, and PHASE-DATA.
 #[derive(Debug, Clone)]
 pub struct Disk {
+    /// What its kernel is for.
+    pub arch: Arch,
     /// The folder that has GRUB's platforms.
     pub grub: PathBuf,
-    /// Files of the boot partition. The boot loaders `EFI/BOOT/BOOTX64.EFI` and `BOOTIA32.EFI` are added where none of them is
-    /// called so.
+    /// Files of the boot partition. The boot loaders `EFI/BOOT/BOOTX64.EFI` and `BOOTIA32.EFI`, or `BOOTAA64.EFI`, are added
+    /// where none of them is called so.
     pub files: Vec<BootFile>,
     /// Its name.
     pub label: Label,
@@ -68,21 +72,23 @@ impl Disk {
         let serial = identity.serial();
         let data = self.data.map(|data| data.partuuid.unwrap_or_else(|| identity.guid("data")));
         let grub = Grub::for_disk(&self.grub, serial);
-        let uefi = grub.for_uefi()?;
+        let uefi = grub.for_uefi(self.arch)?;
         let given = |loader: &&BootFile| self.files.iter().any(|file| file.path == loader.path);
         let files = sized(self.files.iter().chain(uefi.iter().filter(|loader| !given(loader))))?;
         let room = fat::room(files.iter().map(|(file, size)| (file.path.as_str(), *size)))?;
         let layout = Layout::new(room, self.data.map(|data| data.size));
-        let sector = layout.bios.start / SECTOR;
-        let mut core = grub.image(&PC, PC.name)?;
-        bios::block_list(&mut core, sector, layout.bios.end - layout.bios.start)?;
-        let boot_code = bios::boot_code(&grub::delivered(&self.grub, "boot.img"), sector)?;
+        let bios = match self.arch {
+            Arch::X86_64 => Some(self.bios(&grub, &layout)?),
+            Arch::Aarch64 => None,
+        };
 
         let written = || DiskError::file(image);
         let mut disk = File::options().read(true).write(true).open(image).map_err(written())?;
         disk.set_len(layout.size).map_err(written())?;
-        table::write(&mut disk, &layout, &identity, data, &boot_code)?;
-        disk.seek(SeekFrom::Start(layout.bios.start)).and_then(|_| disk.write_all(&core)).map_err(written())?;
+        table::write(&mut disk, &layout, &identity, data, bios.as_ref().map(|(code, _)| code))?;
+        if let Some((_, core)) = bios {
+            disk.seek(SeekFrom::Start(layout.bios.start)).and_then(|_| disk.write_all(&core)).map_err(written())?;
+        }
         fat::write(image, &layout.boot, &files, &Volume { label: self.label.as_str(), serial, mtime: self.mtime })?;
         if let (Some(range), Some(guid)) = (&layout.data, data) {
             ext4::make(image, range, guid, self.mtime)?;
@@ -90,11 +96,19 @@ impl Disk {
         Ok(Made { size: layout.size, guid: identity.guid("disk"), serial, data })
     }
 
+    /// GRUB for the BIOS: the code of the MBR, and the core.
+    fn bios(&self, grub: &Grub<'_>, layout: &Layout) -> Result<([u8; BOOT_CODE], Vec<u8>), DiskError> {
+        let sector = layout.bios.start / SECTOR;
+        let mut core = grub.image(&PC, PC.name)?;
+        bios::block_list(&mut core, sector, layout.bios.end - layout.bios.start)?;
+        Ok((bios::boot_code(&grub::delivered(&self.grub, "boot.img"), sector)?, core))
+    }
+
     fn identity(&self) -> Result<Identity, DiskError> {
         let size = self.data.map_or(0, |data| data.size);
         let guid = self.data.and_then(|data| data.partuuid).unwrap_or_default();
         let data = [&size.to_le_bytes(), &guid.as_bytes()[..]].concat();
         let values = [("kind", b"disk".to_vec()), ("label", self.label.as_str().into()), ("data", data)];
-        Identity::of_medium(&self.files, &self.grub, self.mtime, values)
+        Identity::of_medium(&self.files, (&self.grub, self.arch), self.mtime, values)
     }
 }

@@ -26,14 +26,14 @@ pub enum DiskError {
         message: String,
     },
     /// GRUB for one of the firmwares is missing.
-    #[error("{} is not there, and with it GRUB for {firmware}: apt-get install {package}", file.display())]
+    #[error("{} is not there, and with it GRUB for {firmware}: {from}", file.display())]
     MissingGrub {
         /// The file that was looked for.
         file: PathBuf,
         /// Who starts this GRUB.
         firmware: &'static str,
-        /// Debian's package of it.
-        package: &'static str,
+        /// What brings it.
+        from: &'static str,
     },
     /// A part of Debian's chain for Secure Boot is missing.
     #[error("{} is not there, which Secure Boot needs: apt-get install {package}", file.display())]

@@ -1,4 +1,4 @@
-//! GRUB for BIOS and for UEFI of 64 and 32 bits, made by grub-mkimage from Debian's modules.
+//! GRUB for BIOS and for UEFI of 64 and 32 bits, and of arm64, made by grub-mkimage from Debian's modules.
 //!
 //! Guarantees: each of them looks for its files by what only this medium has, beginning at the disk that it was itself
 //! started from, and never by the order of disks.
@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{BootFile, Content, DiskError, program::Program};
-use crate::pack::archive::Tree;
+use crate::pack::{archive::Tree, kernel::Arch};
 
 /// Where packages put GRUB's modules, one folder for each platform.
 pub const FOLDER: &str = "/usr/lib/grub";
@@ -52,30 +52,51 @@ pub(super) struct Platform {
     pub(super) name: &'static str,
     /// Who starts it.
     firmware: &'static str,
-    /// Debian's package of its modules.
-    package: &'static str,
+    /// What brings its modules.
+    from: &'static str,
     /// Modules that it has alone.
     modules: &'static [&'static str],
     /// The module of its network cards.
     network: &'static str,
 }
 
-pub(super) const PC: Platform =
-    Platform { name: "i386-pc", firmware: "BIOS", package: "grub-pc-bin", modules: &["biosdisk"], network: "pxe" };
+pub(super) const PC: Platform = Platform {
+    name: "i386-pc",
+    firmware: "BIOS",
+    from: "apt-get install grub-pc-bin",
+    modules: &["biosdisk"],
+    network: "pxe",
+};
 pub(super) const X64: Platform = Platform {
     name: "x86_64-efi",
     firmware: "64-bit UEFI",
-    package: "grub-efi-amd64-bin",
+    from: "apt-get install grub-efi-amd64-bin",
     modules: &["efifwsetup"],
     network: "efinet",
 };
 pub(super) const IA32: Platform = Platform {
     name: "i386-efi",
     firmware: "32-bit UEFI",
-    package: "grub-efi-ia32-bin",
+    from: "apt-get install grub-efi-ia32-bin",
     modules: &["efifwsetup"],
     network: "efinet",
 };
+/// Debian has this package for arm64 alone, so that a PC cannot install it beside its own.
+pub(super) const ARM64: Platform = Platform {
+    name: "arm64-efi",
+    firmware: "UEFI of arm64",
+    from: "phase lab package grub-efi-arm64-bin --arch aarch64, and --grub build/package/aarch64/grub-efi-arm64-bin/usr/lib/grub",
+    modules: &["efifwsetup"],
+    network: "efinet",
+};
+
+/// All that starts a kernel of this architecture.
+fn platforms(arch: Arch) -> &'static [Platform] {
+    match arch {
+        Arch::X86_64 => &[PC, X64, IA32],
+        Arch::Aarch64 => &[ARM64],
+    }
+}
 
 /// The boot loaders of one medium.
 pub(super) struct Grub<'a> {
@@ -130,18 +151,21 @@ impl<'a> Grub<'a> {
     }
 
     /// What UEFI looks for on a medium that it does not know (UEFI specification 2.10, section 3.5.1.1), by name.
-    pub(super) fn for_uefi(&self) -> Result<[BootFile; 2], DiskError> {
+    pub(super) fn for_uefi(&self, arch: Arch) -> Result<Vec<BootFile>, DiskError> {
         let file = |path: &str, platform: &Platform| -> Result<BootFile, DiskError> {
             let bytes = self.image(platform, platform.name)?;
             Ok(BootFile { path: path.to_owned(), content: Content::Bytes(bytes) })
         };
-        Ok([file("EFI/BOOT/BOOTIA32.EFI", &IA32)?, file("EFI/BOOT/BOOTX64.EFI", &X64)?])
+        Ok(match arch {
+            Arch::X86_64 => vec![file("EFI/BOOT/BOOTIA32.EFI", &IA32)?, file("EFI/BOOT/BOOTX64.EFI", &X64)?],
+            Arch::Aarch64 => vec![file("EFI/BOOT/BOOTAA64.EFI", &ARM64)?],
+        })
     }
 }
 
-/// What tells one GRUB from another; fails if one of them is not installed.
-pub(super) fn versions(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, DiskError> {
-    [PC, X64, IA32].iter().map(|platform| Ok((platform.name, platform.kernel(folder)?))).collect()
+/// What tells one GRUB from another, of all that start kernels of `arch`; fails if one of them is not installed.
+pub(super) fn versions(folder: &Path, arch: Arch) -> Result<Vec<(&'static str, Vec<u8>)>, DiskError> {
+    platforms(arch).iter().map(|platform| Ok((platform.name, platform.kernel(folder)?))).collect()
 }
 
 /// A file of GRUB for BIOS, as it is delivered.
@@ -154,7 +178,7 @@ impl Platform {
     fn kernel(&self, folder: &Path) -> Result<Vec<u8>, DiskError> {
         let file = folder.join(self.name).join("kernel.img");
         if !file.exists() {
-            return Err(DiskError::MissingGrub { file, firmware: self.firmware, package: self.package });
+            return Err(DiskError::MissingGrub { file, firmware: self.firmware, from: self.from });
         }
         fs::read(&file).map_err(DiskError::file(file))
     }
@@ -203,12 +227,15 @@ mod tests {
         for (name, package) in
             [("i386-pc", "grub-pc-bin"), ("x86_64-efi", "grub-efi-amd64-bin"), ("i386-efi", "grub-efi-ia32-bin")]
         {
-            let message = versions(folder.path()).unwrap_err().to_string();
+            let message = versions(folder.path(), Arch::X86_64).unwrap_err().to_string();
             assert!(message.ends_with(&format!("apt-get install {package}")), "{message}");
             assert!(message.contains(&format!("{name}/kernel.img is not there")), "{message}");
             fs::create_dir(folder.path().join(name)).unwrap();
             fs::write(folder.path().join(name).join("kernel.img"), name).unwrap();
         }
-        assert_eq!(versions(folder.path()).unwrap().len(), 3);
+        assert_eq!(versions(folder.path(), Arch::X86_64).unwrap().len(), 3);
+        let message = versions(folder.path(), Arch::Aarch64).unwrap_err().to_string();
+        assert!(message.contains("arm64-efi/kernel.img is not there"), "{message}");
+        assert!(message.contains("phase lab package grub-efi-arm64-bin --arch aarch64"), "{message}");
     }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{BootFile, DiskError, content::sorted, grub};
+use crate::pack::kernel::Arch;
 
 /// SHA-256 over all that is said of a medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +28,10 @@ impl Identity {
         Self(hash.finalize().into())
     }
 
-    /// Of a medium: its files, the GRUB that is in `grub`, and what else is said.
+    /// Of a medium: its files, the GRUB for `arch` that is in `grub`, and what else is said.
     pub(super) fn of_medium<'a>(
         files: &'a [BootFile],
-        grub: &Path,
+        (grub, arch): (&Path, Arch),
         mtime: u32,
         more: impl IntoIterator<Item = (&'a str, Vec<u8>)>,
     ) -> Result<Self, DiskError> {
@@ -38,7 +39,7 @@ impl Identity {
         for file in sorted(files) {
             values.push((file.path.as_str(), file.digest()?));
         }
-        values.extend(grub::versions(grub)?);
+        values.extend(grub::versions(grub, arch)?);
         values.extend(more);
         values.push(("time", mtime.to_le_bytes().to_vec()));
         Ok(Self::of(values.iter().map(|(name, value)| (*name, value.as_slice()))))

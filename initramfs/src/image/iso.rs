@@ -22,6 +22,7 @@ use super::{
     identity::Identity,
     program::Program,
 };
+use crate::pack::kernel::Arch;
 
 const XORRISO: Program = Program { name: "xorriso", package: "xorriso" };
 /// GRUB for the BIOS, which it loads from a disc; and the catalogue of what can be loaded.
@@ -102,7 +103,7 @@ impl Disc {
 
     /// The file system with GRUB for UEFI, as a file.
     fn uefi(&self, grub: &Grub<'_>, serial: u32) -> Result<NamedTempFile, DiskError> {
-        let loaders = grub.for_uefi()?;
+        let loaders = grub.for_uefi(Arch::X86_64)?;
         let files = sized(&loaders)?;
         let size = fat::small(files.iter().map(|(_, size)| *size));
         let image = NamedTempFile::new().map_err(DiskError::file(std::env::temp_dir()))?;
@@ -113,7 +114,7 @@ impl Disc {
 
     fn identity(&self) -> Result<Identity, DiskError> {
         let values = [("kind", b"disc".to_vec()), ("label", self.label.as_str().into())];
-        Identity::of_medium(&self.files, &self.grub, self.mtime, values)
+        Identity::of_medium(&self.files, (&self.grub, Arch::X86_64), self.mtime, values)
     }
 }
 

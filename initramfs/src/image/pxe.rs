@@ -9,6 +9,7 @@ use super::{
     BootFile, Content, DiskError,
     grub::{self, Grub, IA32, PC, X64},
 };
+use crate::pack::kernel::Arch;
 
 /// What each GRUB does first.
 const START: &str = include_str!("../../../grub/netboot.cfg");
@@ -19,7 +20,7 @@ const START: &str = include_str!("../../../grub/netboot.cfg");
 /// # Errors
 /// GRUB or grub-mkimage is not installed, or fails.
 pub fn network_loaders(folder: &Path) -> Result<[BootFile; 3], DiskError> {
-    grub::versions(folder)?;
+    grub::versions(folder, Arch::X86_64)?;
     let grub = Grub::for_network(folder, START);
     let file = |path: &str, platform, format| {
         let bytes = grub.image(platform, format)?;

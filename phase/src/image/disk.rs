@@ -1,4 +1,5 @@
-//! `phase image disk`: one disk image that PCs with BIOS, 64-bit UEFI and 32-bit UEFI start from, as stick or as disk.
+//! `phase image disk`: one disk image that PCs with BIOS, 64-bit UEFI and 32-bit UEFI start from, as stick or as disk; or with a
+//! kernel for arm64, that its machines with UEFI start from.
 //!
 //! It carries a boot initramfs as it is given, which is looked into: one for stage two is refused, and if its config.json names
 //! a partition to remember on, PHASE-DATA becomes that partition.
@@ -12,12 +13,12 @@ use initramfs::{
 use serde::Serialize;
 
 use super::{
-    parts::{Grub, Output, Parts},
+    parts::{Checked, Grub, Output, Parts},
     secure_boot::SecureBoot,
 };
 use crate::{output, progress};
 
-/// Makes a disk image for `dd`: GPT, with GRUB for BIOS and for UEFI of 64 and 32 bits.
+/// Makes a disk image for `dd`: GPT, with GRUB for BIOS and for UEFI of 64 and 32 bits; of a kernel for arm64, for its UEFI.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DiskArgs {
@@ -61,6 +62,8 @@ Examples:
   phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --release tree \\
       --data 64 --out stick.img
   phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --format qcow2 --out phase.qcow2
+  phase image disk --kernel vmlinuz-arm64 --initramfs boot-arm64.cpio.zst \\
+      --grub build/package/aarch64/grub-efi-arm64-bin/usr/lib/grub --out arm64.img
   phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --secure-boot --out stick.img
 
 To remember on the image's own PHASE-DATA, think of a GUID for it (uuidgen) and
@@ -91,9 +94,16 @@ pub struct Report {
 /// Kernel, initramfs or tree are not what a machine would take, a program or GRUB is missing, or the output exists.
 pub fn disk(args: &DiskArgs) -> anyhow::Result<Report> {
     let existing = args.output.existing()?;
-    let remembers_on = args.parts.check(&[Arch::X86_64])?.remembers_on;
+    let Checked { kernel, remembers_on } = args.parts.check(&[Arch::X86_64, Arch::Aarch64])?;
     let loaders = args.secure_boot.loaders(&args.parts, &args.grub)?;
+    anyhow::ensure!(
+        loaders.is_empty() || kernel.arch == Arch::X86_64,
+        "--secure-boot starts kernels for x86_64, by the shim of this host's packages; {} is for {}",
+        args.parts.kernel.display(),
+        kernel.arch.as_str()
+    );
     let disk = Disk {
+        arch: kernel.arch,
         grub: args.grub.folder.clone(),
         files: [args.parts.medium(args.release.as_deref())?, loaders].concat(),
         label: if args.release.is_some() { Label::Release } else { Label::Boot },

@@ -48,7 +48,7 @@ pub struct Parts {
     /// The boot initramfs, of `phase image initramfs --stage boot`
     #[arg(long, value_name = "FILE")]
     pub initramfs: PathBuf,
-    /// Kernel parameters, instead of `console=ttyS0,115200 console=tty0 quiet`
+    /// Kernel parameters, instead of `console=ttyS0,115200 console=tty0 quiet`, of which a menu of arm64 has only `quiet`
     #[arg(long, value_name = "TEXT")]
     pub parameters: Option<String>,
     /// Time of every file in seconds since 1970
@@ -132,7 +132,10 @@ impl Parts {
     /// # Errors
     /// Those of [`Self::parameters`].
     pub fn menu(&self) -> anyhow::Result<Vec<BootFile>> {
-        let configuration = format!("set phase_parameters='{}'\n{CONFIGURATION}", self.parameters()?);
+        // Without --parameters, phase.cfg knows what is usual on the machine that it finds itself on.
+        let given = self.parameters()?;
+        let given = self.parameters.as_ref().map_or(String::new(), |_| format!("set phase_parameters='{given}'\n"));
+        let configuration = format!("{given}{CONFIGURATION}");
         Ok(vec![
             file("boot/grub/grub.cfg", Content::Bytes(configuration.into_bytes())),
             file("boot/grub/phase.cfg", Content::Bytes(ENTRIES.into())),

@@ -9,7 +9,7 @@ const PARTUUID: &str = "0b7b5b4e-9a1c-4d7e-8f00-112233445566";
 const DISK: [&str; 8] = ["image", "disk", "--kernel", "vmlinuz", "--initramfs", "boot.zst", "--out", "stick.img"];
 
 /// A folder with a kernel and a boot initramfs that has this config.json.
-fn home(stage: &str, config: &str) -> tempfile::TempDir {
+pub(crate) fn home(stage: &str, config: &str) -> tempfile::TempDir {
     let home = directory();
     fs::write(home.path().join("vmlinuz"), kernel(0x0020_f000)).unwrap();
     let files = [("etc/phase/stage", stage.as_bytes()), ("etc/phase/config.json", config.as_bytes())];
@@ -18,12 +18,12 @@ fn home(stage: &str, config: &str) -> tempfile::TempDir {
     home
 }
 
-fn remembering() -> tempfile::TempDir {
+pub(crate) fn remembering() -> tempfile::TempDir {
     let state = format!(r#"{{"store": "disk", "partuuid": "{PARTUUID}"}}"#);
     home("boot\n", &format!(r#"{{"schema": "phase.config/1", "state": {state}}}"#))
 }
 
-fn plain() -> tempfile::TempDir {
+pub(crate) fn plain() -> tempfile::TempDir {
     home("boot\n", r#"{"schema": "phase.config/1"}"#)
 }
 
@@ -161,6 +161,16 @@ fn what_a_machine_would_refuse_is_refused_and_nothing_is_written() {
     refused(&without_grub, &["--grub", "."], "GRUB for 64-bit UEFI: apt-get install grub-efi-amd64-bin");
     platform("x86_64-efi");
     refused(&without_grub, &["--grub", "."], "GRUB for 32-bit UEFI: apt-get install grub-efi-ia32-bin");
+    // arm64's GRUB is another one, which Debian has for arm64 alone.
+    let mut arm64 = vec![0; 64];
+    arm64[16..24].copy_from_slice(&0x0200_0000_u64.to_le_bytes());
+    arm64[56..60].copy_from_slice(b"ARMd");
+    fs::write(without_grub.path().join("vmlinuz"), arm64).unwrap();
+    refused(
+        &without_grub,
+        &["--grub", "."],
+        "GRUB for UEFI of arm64: phase lab package grub-efi-arm64-bin --arch aarch64",
+    );
 }
 
 #[test]
