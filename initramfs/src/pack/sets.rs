@@ -27,7 +27,7 @@ impl Set {
 }
 
 /// All sets.
-pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET, DISK, MEDIA, KEYBOARD, TPM];
+pub const ALL: &[Set] = &[ROOT, QEMU_NET, NET, DISK, MEDIA, KEYBOARD, TPM, WATCHDOG];
 
 /// The set of a name.
 pub fn find(name: &str) -> Option<&'static Set> {
@@ -225,6 +225,25 @@ pub const TPM: Set = Set {
         ("tpm_crb", "TPMs in firmware, and QEMU's tpm-crb"),
         ("tpm_tis_spi", "TPM chips on SPI"),
         ("tpm_ftpm_tee", "TPMs in Arm's TrustZone"),
+    ],
+};
+
+/// Watchdogs of boards, which some firmware starts before it starts a kernel. With its driver, the kernel feeds one that runs, or
+/// stops it, and stops it before it jumps into another kernel. Those behind a Super-I/O chip or a BMC are found by no driver by
+/// itself, and are left to people who name them.
+pub const WATCHDOG: Set = Set {
+    name: "watchdog",
+    purpose: "watchdogs that the firmware may have started: without a driver, they restart the machine in the middle of the boot",
+    required: false,
+    includes: None,
+    modules: &[
+        ("iTCO_wdt", "Intel's chipsets, QEMU's q35"),
+        ("lpc_ich", "the way to it on chipsets up to 2014"),
+        ("i2c_i801", "the same on later ones"),
+        ("sp5100_tco", "AMD's chipsets"),
+        ("wdat_wdt", "what a board describes by ACPI's WDAT"),
+        ("hpwdt", "HPE's servers"),
+        ("i6300esb", "QEMU's -device i6300esb"),
     ],
 };
 
