@@ -69,6 +69,7 @@ pub struct Machine {
     drives: Vec<Drive>,
     usb_keyboard: bool,
     tpm: Option<PathBuf>,
+    watchdog: bool,
     clock: Option<String>,
     captures: Vec<PathBuf>,
 }
@@ -98,6 +99,7 @@ impl Machine {
             drives: Vec::new(),
             usb_keyboard: false,
             tpm: None,
+            watchdog: false,
             clock: None,
             captures: Vec::new(),
         }
@@ -224,6 +226,14 @@ impl Machine {
         self
     }
 
+    /// A watchdog on PCI, an Intel 6300ESB, which stands still until somebody starts it. When its time is over, the machine is
+    /// reset, which ends QEMU here.
+    #[must_use]
+    pub fn watchdog(mut self) -> Self {
+        self.watchdog = true;
+        self
+    }
+
     /// What the real-time clock says at the start, in UTC: `1970-01-01T00:00:00`. Without it, the host's time.
     #[must_use]
     pub fn clock(mut self, time: &str) -> Self {
@@ -283,6 +293,9 @@ impl Machine {
             arguments.add_with_path("-object", &filter, path, "")?;
         }
         self.add_drives(&mut arguments)?;
+        if self.watchdog {
+            arguments.add(["-device", "i6300esb", "-action", "watchdog=reset"]);
+        }
         if let Some(socket) = &self.tpm {
             arguments.add_with_path("-chardev", "socket,id=swtpm,path=", socket, "")?;
             arguments.add(["-tpmdev", "emulator,id=tpm0,chardev=swtpm", "-device", self.architecture.tpm()]);

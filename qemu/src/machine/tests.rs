@@ -34,6 +34,7 @@ fn networks_and_disks_are_numbered_and_the_rest_is_passed_on() {
         .disk(Path::new("/a"))
         .read_only_disk(Path::new("/b"))
         .tpm(Path::new("/run/tp,m"))
+        .watchdog()
         .append("phase.quiet")
         .capture(Path::new("/run/c,ap"))
         .capture(Path::new("/run/second"))
@@ -45,6 +46,7 @@ fn networks_and_disks_are_numbered_and_the_rest_is_passed_on() {
         "file=/a,format=raw,if=none,id=disk0 ",
         "file=/b,format=raw,if=none,id=disk1,readonly=on",
         "socket,id=swtpm,path=/run/tp,,m -tpmdev emulator,id=tpm0,chardev=swtpm -device tpm-tis,tpmdev=tpm0",
+        "-device i6300esb -action watchdog=reset",
         "console=ttyS0 no_timer_check phase.quiet",
         "-object filter-dump,id=capture0,netdev=net0,file=/run/c,,ap -object filter-dump,id=capture1,netdev=net1,file=/run/second",
         "-rtc base=1970-01-01T00:00:00",

@@ -3,5 +3,6 @@
 
 mod boot_loader;
 mod every_bus;
+mod leaving;
 mod measured;
 mod several_buses;

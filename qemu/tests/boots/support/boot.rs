@@ -162,6 +162,14 @@ impl Boot {
         self.ends("reboot: Restarting system");
     }
 
+    /// The machine is reset in the middle of something, by nobody who runs on it.
+    #[track_caller]
+    pub(crate) fn is_reset(&mut self) {
+        assert!(arrived(self.running.wait_exit(LONG)).success());
+        self.turn = None;
+        assert!(!self.says("reboot: "), "{}", self.running.transcript().tail());
+    }
+
     #[track_caller]
     fn ends(&mut self, last_words: &str) {
         self.shows(last_words);

@@ -131,6 +131,14 @@ impl Lab {
         (kernel_in(&self.general_kernel_root), self.part("general.cpio.zst"))
     }
 
+    /// The same with drivers of one's choice; the initramfs is made in `folder`.
+    pub(crate) fn general_kernel_and_initramfs_with(&self, modules: &str, folder: &Path) -> (PathBuf, PathBuf) {
+        let (trust, initramfs) = (self.part("trust.json"), folder.join("general.cpio.zst"));
+        let options = ["--stage", "boot", "--modules", modules, "--state", "none", "--trust", text(&trust)];
+        self.image(text(&initramfs), &self.init, &[&options]);
+        (kernel_in(&self.general_kernel_root), initramfs)
+    }
+
     /// The same as [`Self::machine`], with an initramfs that is made at `initrd` with further options of
     /// `phase image initramfs`.
     pub(crate) fn machine_of(&self, initrd: &Path, options: &[&str]) -> Machine {
@@ -275,7 +283,8 @@ impl Lab {
 
     fn image(&self, name: &str, init: &Path, options: &[&[&str]]) {
         let out = self.part(name);
-        let root = if name.starts_with("general") { &self.general_kernel_root } else { &self.kernel_root };
+        let general = out.file_name().is_some_and(|name| text(Path::new(name)).starts_with("general"));
+        let root = if general { &self.general_kernel_root } else { &self.kernel_root };
         let kernel = ["--kernel-root", text(root)];
         let common = ["image", "initramfs", "--force", "--init", text(init), "--out", text(&out)];
         let options = options.concat();

@@ -2,6 +2,7 @@
 //! type; servers, honest and hostile; and a started machine that can be asked what became of it.
 
 mod boot;
+mod grub;
 mod hostile;
 mod lab;
 mod logged;
@@ -16,13 +17,14 @@ mod trunk;
 mod uefi;
 
 pub(crate) use boot::Boot;
+pub(crate) use grub::GrubDisc;
 pub(crate) use hostile::{Fault, Hostile};
 pub(crate) use lab::{KERNEL_PARAMETERS, Lab, run, text};
 pub(crate) use measured::{Measured, held, registers, untouched};
 pub(crate) use medium::{Medium, frames};
 pub(crate) use nginx::Nginx;
 pub(crate) use quick_start::QuickStart;
-pub(crate) use release::{Release, Tree};
+pub(crate) use release::{Release, Tree, root_with};
 pub(crate) use serve::Serve;
 pub(crate) use store::{PhaseData, Tpm};
 pub(crate) use trunk::Trunk;

@@ -155,3 +155,16 @@ fn flip_bit(base64: &mut Value) {
     text[middle] = ALPHABET[value ^ 1];
     *base64 = String::from_utf8(text).unwrap().into();
 }
+
+/// Makes a root in `folder` whose init is this script for busybox, as small as the tiny release's.
+pub(crate) fn root_with(init: &str, folder: &Path) -> PathBuf {
+    let [script, listing, root] = ["init", "listing", "root.squashfs"].map(|name| folder.join(name));
+    fs::write(&script, init).unwrap();
+    let directories = ["bin", "dev", "etc", "proc", "run", "sbin", "sys", "tmp", "var"];
+    let mut lines = directories.map(|name| format!("dir /{name} 0755 0 0")).to_vec();
+    lines.push("file /bin/busybox 0755 0 0 /bin/busybox".to_owned());
+    lines.push(format!("file /sbin/init 0755 0 0 {}\n", text(&script)));
+    fs::write(&listing, lines.join("\n")).unwrap();
+    run(Command::new("gensquashfs").args(["--quiet", "--compressor", "zstd", "--pack-file"]).args([&listing, &root]));
+    root
+}
