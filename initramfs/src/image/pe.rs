@@ -13,6 +13,9 @@ use crate::pack::kernel::Arch;
 /// Where the time stamp stands, from the signature `PE\0\0` on: behind signature, machine and number of sections.
 const TIME_STAMP: usize = 8;
 
+/// Where the checksum stands, from there on: at 64 bytes of the optional header.
+const CHECKSUM: usize = 24 + 64;
+
 /// A PE file of 64 bits.
 pub(super) struct Pe<'a> {
     bytes: &'a [u8],
@@ -76,10 +79,11 @@ impl<'a> Pe<'a> {
         directory.is_some_and(|directory| directory.size.get(LittleEndian) > 0)
     }
 
-    /// Where its time stamp stands, a number of 32 bits in seconds since 1970.
-    pub(super) fn time_stamp(&self) -> Range<usize> {
-        let start = self.file.dos_header().nt_headers_offset() as usize + TIME_STAMP;
-        start..start + 4
+    /// Where its time stamp stands, a number of 32 bits in seconds since 1970; and its checksum, which no firmware looks at, and
+    /// which may be 0.
+    pub(super) fn stamps(&self) -> [Range<usize>; 2] {
+        let headers = self.file.dos_header().nt_headers_offset() as usize;
+        [TIME_STAMP, CHECKSUM].map(|offset| headers + offset..headers + offset + 4)
     }
 }
 

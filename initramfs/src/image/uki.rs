@@ -145,9 +145,12 @@ impl Uki<'_> {
         command.arg(&file).arg(&out);
         objcopy.run(command)?;
         let mut made = fs::read(&out).map_err(DiskError::file(&out))?;
-        let stamp = check(&made, &parts).map_err(|seen| UkiError::Made { program: objcopy.name, seen })?;
-        if let Some(stamp) = made.get_mut(stamp) {
-            stamp.copy_from_slice(&self.mtime.to_le_bytes());
+        let stamps = check(&made, &parts).map_err(|seen| UkiError::Made { program: objcopy.name, seen })?;
+        // objcopy's checksum is one over the time at which it ran.
+        for (place, value) in stamps.into_iter().zip([self.mtime, 0]) {
+            if let Some(stamp) = made.get_mut(place) {
+                stamp.copy_from_slice(&value.to_le_bytes());
+            }
         }
         Ok(made)
     }
@@ -224,9 +227,9 @@ fn objcopy(arch: Arch) -> Program {
     }
 }
 
-/// Looks at what objcopy made: every part is there as it was given, and no section overlaps another. Returns where the time
-/// stamp stands, or what was seen.
-fn check(made: &[u8], parts: &[(&str, &[u8])]) -> Result<Range<usize>, String> {
+/// Looks at what objcopy made: every part is there as it was given, and no section overlaps another. Returns where time stamp
+/// and checksum stand, or what was seen.
+fn check(made: &[u8], parts: &[(&str, &[u8])]) -> Result<[Range<usize>; 2], String> {
     let program = Pe::parse(made).map_err(|error| error.to_string())?;
     for (name, given) in parts {
         if program.content(name) != Some(given) {
@@ -240,5 +243,5 @@ fn check(made: &[u8], parts: &[(&str, &[u8])]) -> Result<Range<usize>, String> {
             return Err(format!("its sections {} and {} overlap", one.name, next.name));
         }
     }
-    Ok(program.time_stamp())
+    Ok(program.stamps())
 }
