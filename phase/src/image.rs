@@ -3,6 +3,7 @@
 //!
 //! What a machine would refuse at boot (a trust file, a configuration, a module that the kernel lacks) is refused here.
 
+pub mod all;
 pub mod config;
 pub mod disk;
 pub mod iso;
@@ -43,6 +44,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    All(Box<all::AllArgs>),
     Disk(disk::DiskArgs),
     Initramfs(Box<InitramfsArgs>),
     Iso(iso::IsoArgs),
@@ -143,6 +145,7 @@ pub struct Member {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
+        Command::All(args) => output::show(&all::all(args)?, args.json, all::print)?,
         Command::Disk(args) => output::show(&disk::disk(args)?, args.output.json, disk::print)?,
         Command::Initramfs(args) => output::show(&initramfs(args)?, args.json, print)?,
         Command::Iso(args) => output::show(&iso::iso(args)?, args.output.json, iso::print)?,

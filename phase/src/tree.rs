@@ -252,7 +252,10 @@ fn is_blob(path: &Path, size: u64, digest: Sha256Digest) -> anyhow::Result<bool>
 
 /// Reads to the end, giving each piece of [`Pieces::USUAL_SIZE`] bytes to `sink`; returns the number of bytes and their
 /// digest.
-fn hash(mut source: impl Read, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(u64, Sha256Digest)> {
+pub(crate) fn hash(
+    mut source: impl Read,
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<(u64, Sha256Digest)> {
     let mut piece = Vec::new();
     let mut digest = Sha256::new();
     let mut size = 0;

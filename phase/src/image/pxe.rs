@@ -175,7 +175,7 @@ fn put(folder: &Path, file: &BootFile, existing: Existing) -> anyhow::Result<u64
 }
 
 /// Fails if the folder has something in it, or is none.
-fn refuse_files(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn refuse_files(folder: &Path) -> anyhow::Result<()> {
     match fs::read_dir(folder) {
         Ok(mut entries) => anyhow::ensure!(
             entries.next().is_none(),

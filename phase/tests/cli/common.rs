@@ -103,6 +103,19 @@ pub(crate) fn kernel(init_size: u32) -> Vec<u8> {
     kernel
 }
 
+/// The same as a UEFI program of 64 bits (Microsoft's "PE Format"), whose headers stand in front of its own.
+pub(crate) fn efi_kernel(init_size: u32) -> Vec<u8> {
+    let mut kernel = kernel(init_size);
+    kernel[..2].copy_from_slice(b"MZ");
+    kernel[0x3c] = 0x40;
+    kernel[0x40..0x44].copy_from_slice(b"PE\0\0");
+    kernel[0x44..0x46].copy_from_slice(&0x8664_u16.to_le_bytes()); // x86_64
+    kernel[0x54..0x56].copy_from_slice(&240_u16.to_le_bytes()); // bytes of what follows at 0x58
+    kernel[0x58..0x5a].copy_from_slice(&0x020b_u16.to_le_bytes()); // 64 bits
+    kernel[0xc4] = 16; // tables, all of them empty
+    kernel
+}
+
 /// An uncompressed archive of regular files.
 pub(crate) fn initramfs(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();

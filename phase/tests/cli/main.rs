@@ -3,6 +3,7 @@
 // clippy.toml lets #[test] functions unwrap and panic; these helpers are tests as well.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod all;
 mod announce;
 mod common;
 mod connections;
@@ -12,6 +13,7 @@ mod document;
 mod holders;
 mod image;
 mod interop;
+mod iso;
 mod keys;
 mod keys_document;
 mod link;
