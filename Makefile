@@ -1,5 +1,5 @@
 # Short named targets; each calls cargo or `phase`. The logic, and its help, live in Rust: `build/phase --help`.
-# Variables: KERNEL_ROOT=DIR (an unpacked linux-image package), BATCH=1 (the demo ends by itself), SECONDS=N (fuzzing).
+# Variables: KERNEL_ROOT=DIR (an unpacked linux-image package), TRUST=FILE and ORIGIN=URL (what `make images` builds in), BATCH=1 (the demo ends by itself), SECONDS=N (fuzzing).
 
 SHELL      := /bin/bash
 TARGET     := x86_64-unknown-linux-musl
@@ -10,16 +10,21 @@ TOOLS      := build/tools
 # What the demo and the tests need of Debian or Ubuntu. gcc and libc6-dev link; the rest is run.
 # uidmap lets mmdebstrap work for a user who is not root.
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
-TEST_PACKAGES := $(PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon \
-                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk e2fsprogs dosfstools mtools xorriso swtpm ovmf ovmf-ia32 grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin qemu-utils binutils systemd-boot-efi sbsigntool
+# What `phase image` runs.
+IMAGE_PACKAGES := e2fsprogs mtools xorriso grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin qemu-utils binutils systemd-boot-efi
+TEST_PACKAGES := $(PACKAGES) $(IMAGE_PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon \
+                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk dosfstools swtpm ovmf ovmf-ia32 sbsigntool
 # What only `make test-media` needs.
 MEDIA_PACKAGES := $(TEST_PACKAGES) shim-signed grub-efi-amd64-signed ipxe-qemu qemu-system-arm qemu-efi-aarch64
 SECONDS    ?= 60
+# A trust file of keys that are made for `make images`, if no other is named.
+TRUST      ?= build/image-keys/trust.json
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
+IMAGE_KERNEL  := $(or $(KERNEL_ROOT),build/kernel/amd64)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-network test-media test-scale size compare bench fuzz build lint deps test-deps media-deps tools dsse-peer clean
+.PHONY: help demo test test-network test-media test-scale images image-deps size compare bench fuzz build lint deps test-deps media-deps tools dsse-peer clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +42,10 @@ media-deps: test-deps
 	@echo "Packages that the ways in need besides: $(filter-out $(TEST_PACKAGES),$(MEDIA_PACKAGES))"
 	@dpkg -s $(MEDIA_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MEDIA_PACKAGES); }
 
+image-deps: deps
+	@echo "Packages that images need besides: $(filter-out $(PACKAGES),$(IMAGE_PACKAGES))"
+	@dpkg -s $(IMAGE_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(IMAGE_PACKAGES); }
+
 build: deps ## Build `phase` and `phase-verify` for this machine and the static musl `init`
 	cargo build --profile host --package phase
 	cargo build --profile host --package verify --features cli
@@ -44,6 +53,17 @@ build: deps ## Build `phase` and `phase-verify` for this machine and the static 
 
 demo: build ## Boot a signed Debian release end to end in QEMU, and hand over its console (BATCH=1: end by itself)
 	$(PHASE) demo --init $(INIT) $(KERNEL_OPTION) $(if $(BATCH),--batch)
+
+images: image-deps build $(TRUST) ## Every way in to build/images: disk image, qcow2, ISO, UKI, network boot (TRUST=FILE, ORIGIN=URL, KERNEL_ROOT=DIR)
+	$(if $(KERNEL_ROOT),,$(PHASE) lab kernel --flavour amd64)
+	$(PHASE) image initramfs --force --stage boot --init $(INIT) --trust $(TRUST) $(if $(ORIGIN),--origin $(ORIGIN)) \
+	  --kernel-root $(IMAGE_KERNEL) --modules net,root,media,disk,keyboard --out build/boot.cpio.zst
+	$(PHASE) image all --force --kernel $(IMAGE_KERNEL)/boot/vmlinuz-* --initramfs build/boot.cpio.zst --out build/images
+
+build/image-keys/trust.json: | build
+	$(PHASE) keygen --no-passphrase --out build/image-keys/root
+	$(PHASE) keygen --no-passphrase --out build/image-keys/release
+	$(PHASE) trust init --channel stable --root-key build/image-keys/root.pub --release-key build/image-keys/release.pub --out $@
 
 test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
 	$(PHASE) size --init $(INIT)
