@@ -6,16 +6,17 @@
 mod terminal;
 
 use std::{
-    fmt, io,
+    fmt, fs, io,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
     time::Duration,
 };
 
+use initramfs::pack::kernel::{Arch, KernelInfo};
 use qemu::{
-    Accelerator, Event, Line, Machine, Network, Running,
+    Accelerator, Architecture, Event, Line, Machine, Network, Running,
     profile::{Outcome, Profile},
 };
 use serde_json::json;
@@ -37,13 +38,13 @@ Examples:
   phase boot --kernel vmlinuz --initrd boot.cpio.zst --append phase.origin=http://192.0.2.10:8000
   phase boot --kernel vmlinuz --initrd boot.cpio.zst --serve tree --batch --until switch:begin --json")]
 pub struct Args {
-    /// The kernel, a bzImage
+    /// The kernel: a bzImage for a machine of x86_64, an Image for one of arm64
     #[arg(long, value_name = "FILE")]
     pub kernel: PathBuf,
     /// The initramfs
     #[arg(long, value_name = "FILE")]
     pub initrd: PathBuf,
-    /// Added to the kernel command line `console=ttyS0`; may be repeated
+    /// Added to the kernel command line `console=ttyS0` (arm64: `ttyAMA0`); may be repeated
     #[arg(long, value_name = "PARAMETERS")]
     pub append: Vec<String>,
     /// Which promises hold: `internet`, `local` or `private`; `ask` leaves it to the menu of the machine
@@ -78,10 +79,19 @@ pub struct Args {
     pub json: bool,
 }
 
+/// What the kernel is for. Of a file that says nothing, or cannot be read, the machine's own start says what is wrong.
+fn architecture(kernel: &Path) -> Architecture {
+    let info = fs::read(kernel).ok().and_then(|image| KernelInfo::parse(&image).ok());
+    match info.map(|info| info.arch) {
+        Some(Arch::Aarch64) => Architecture::Aarch64,
+        Some(Arch::X86_64) | None => Architecture::X86_64,
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = args.serve.as_deref().map(serve_to_guest).transpose()?;
-    let mut machine = Machine::new(&args.kernel, &args.initrd);
+    let mut machine = Machine::new(&args.kernel, &args.initrd).architecture(architecture(&args.kernel));
     machine = machine.memory_mib(args.memory).cpus(args.cpus).network(args.network);
     for parameters in
         args.mode.parameter().into_iter().chain(server.iter().map(origin_parameter)).chain(args.append.iter().cloned())

@@ -67,8 +67,14 @@ impl Apt {
             fs::metadata(&updated).and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
         if age.is_none_or(|age| age > FRESH) {
             let _step = command::step(&format!("fetching apt's lists of {}", debian_name(arch)));
-            command::output(apt.command("apt-get")?.args(["-q", "update"]))?;
-            write(&updated, "")?;
+            match command::output(apt.command("apt-get")?.args(["-q", "update"])) {
+                Ok(_) => write(&updated, "")?,
+                // Without a network, what is known does.
+                Err(error) if updated.exists() => {
+                    eprintln!("phase: apt's lists of {} stay old: {error:#}", debian_name(arch))
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(apt)
     }
