@@ -22,14 +22,15 @@ pub(crate) struct QuickStart {
 
 impl QuickStart {
     /// Types the `sh` blocks of the document `name`, but for what a shell that is not interactive has another way for: the build,
-    /// which is done, and the alias. Kernels are there already; everything else is made anew. The stick is a file.
+    /// which is done, and the alias. Kernels and packages are there already; everything else is made anew. The stick is a file.
     #[track_caller]
     pub(crate) fn follow(name: &str) -> Self {
         Lab::ready();
         let checkout = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
         let place = tempfile::tempdir().unwrap();
         fs::create_dir(place.path().join("build")).unwrap();
-        for shared in ["target", "build/kernel"] {
+        for shared in ["target", "build/kernel", "build/apt", "build/package"] {
+            fs::create_dir_all(checkout.join(shared)).unwrap();
             symlink(checkout.join(shared), place.path().join(shared)).unwrap();
         }
         let stick = stick_in(place.path());

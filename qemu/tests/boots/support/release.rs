@@ -22,6 +22,8 @@ pub(crate) struct Release {
     pub(crate) key: &'static str,
     /// When it was made, if not now; it is valid for a year.
     pub(crate) issued: Option<&'static str>,
+    /// The kernel, if not the boot kernel of virtual machines.
+    pub(crate) kernel: Option<PathBuf>,
     /// The root file system, if not the tiny one.
     pub(crate) rootfs: Option<PathBuf>,
     /// Whether it finds itself healthy and says so.
@@ -36,6 +38,7 @@ impl Default for Release {
             init: "/sbin/init",
             key: "release",
             issued: None,
+            kernel: None,
             rootfs: None,
             acknowledges: false,
         }
@@ -46,14 +49,13 @@ impl Release {
     /// Signs and publishes it.
     pub(crate) fn publish(self) -> Tree {
         let lab = Lab::ready();
-        let directory = tempfile::tempdir().unwrap();
         let version = self.version.to_string();
         let rootfs = self.rootfs.unwrap_or_else(|| lab.part("tiny.squashfs"));
-        let (key, kernel, initramfs) = (lab.part(self.key), lab.kernel(), lab.part("release.cpio.zst"));
-        let mut arguments = vec!["publish", "--json", "--tree", text(directory.path()), "--channel", "e2e"];
+        let kernel = self.kernel.unwrap_or_else(|| lab.kernel());
+        let (key, initramfs) = (lab.part(self.key), lab.part("release.cpio.zst"));
         let acknowledge = if self.acknowledges { " acknowledge" } else { "" };
         let cmdline = format!("{KERNEL_PARAMETERS} signed=yes{acknowledge}");
-        arguments.extend(["--version", &version, "--key", text(&key), "--cmdline", &cmdline]);
+        let mut arguments = vec!["--version", &version, "--key", text(&key), "--cmdline", &cmdline];
         arguments.extend(["--handoff", self.handoff, "--init", self.init, "--rootfs", text(&rootfs)]);
         if self.handoff.contains("kexec") {
             arguments.extend(["--kernel", text(&kernel), "--initramfs", text(&initramfs)]);
@@ -61,9 +63,25 @@ impl Release {
         if let Some(issued) = self.issued {
             arguments.extend(["--issued", issued]);
         }
-        let published = serde_json::from_str(&lab.phase(&arguments)).unwrap();
-        Tree { directory, published }
+        Tree::publish(&arguments)
     }
+}
+
+/// The kernel of releases without its maker's signature, in `folder`.
+pub(crate) fn unsigned_kernel(folder: &Path) -> PathBuf {
+    let kernel = folder.join("unsigned");
+    fs::copy(Lab::ready().kernel(), &kernel).unwrap();
+    run(Command::new("sbattach").arg("--remove").arg(&kernel));
+    kernel
+}
+
+/// The same with the signature of this key instead.
+pub(crate) fn signed_kernel(key: &Path, certificate: &Path, folder: &Path) -> PathBuf {
+    let kernel = folder.join("signed");
+    let mut sbsign = Command::new("sbsign");
+    sbsign.arg("--key").arg(key).arg("--cert").arg(certificate).arg("--output").arg(&kernel);
+    run(sbsign.arg(unsigned_kernel(folder)));
+    kernel
 }
 
 /// A published tree. What is changed in it is changed behind the signer's back.
@@ -73,6 +91,14 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    /// What `phase publish` makes of these options, beside the tree and the channel.
+    pub(crate) fn publish(options: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = ["publish", "--json", "--tree", text(directory.path()), "--channel", "e2e"];
+        let published = serde_json::from_str(&Lab::ready().phase(&[&arguments, options].concat())).unwrap();
+        Self { directory, published }
+    }
+
     /// Its folder.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
