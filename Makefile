@@ -3,6 +3,7 @@
 
 SHELL      := /bin/bash
 TARGET     := x86_64-unknown-linux-musl
+ARM64      := aarch64-unknown-linux-musl
 PHASE      := target/host/phase
 INIT       := target/$(TARGET)/release/init
 KERNEL     := build/kernel/cloud-amd64
@@ -15,7 +16,7 @@ IMAGE_PACKAGES := e2fsprogs mtools xorriso grub-common grub-pc-bin grub-efi-amd6
 TEST_PACKAGES := $(PACKAGES) $(IMAGE_PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon \
                  openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk dosfstools swtpm ovmf ovmf-ia32 sbsigntool
 # What only `make test-media` needs.
-MEDIA_PACKAGES := $(TEST_PACKAGES) shim-signed grub-efi-amd64-signed ipxe-qemu qemu-system-arm qemu-efi-aarch64
+MEDIA_PACKAGES := $(TEST_PACKAGES) shim-signed grub-efi-amd64-signed ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test
 SECONDS    ?= 60
 # A trust file of keys that are made for `make images`, if no other is named.
 TRUST      ?= build/image-keys/trust.json
@@ -24,10 +25,10 @@ IMAGE_KERNEL  := $(or $(KERNEL_ROOT),build/kernel/amd64)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-network test-media test-scale images image-deps size compare bench fuzz build lint deps test-deps media-deps tools dsse-peer clean
+.PHONY: help demo test test-network test-media test-scale images image-deps size compare bench fuzz build build-arm64 lint deps test-deps media-deps tools dsse-peer clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 deps:
 	@echo "Packages that this needs, installed by apt-get if they are missing: $(PACKAGES)"
@@ -50,6 +51,10 @@ build: deps ## Build `phase` and `phase-verify` for this machine and the static 
 	cargo build --profile host --package phase
 	cargo build --profile host --package verify --features cli
 	cargo build --release --package init --target $(TARGET)
+
+build-arm64: build ## Build the static musl `init` for arm64: no cross compiler is needed
+	@rustup target list --installed | grep -qx $(ARM64) || rustup target add $(ARM64)
+	cargo build --release --package init --target $(ARM64)
 
 demo: build ## Boot a signed Debian release end to end in QEMU, and hand over its console (BATCH=1: end by itself)
 	$(PHASE) demo --init $(INIT) $(KERNEL_OPTION) $(if $(BATCH),--batch)
@@ -77,7 +82,7 @@ test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints,
 test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (about a quarter of an hour)
 	cargo test --profile host --package qemu --test network -- --include-ignored --test-threads=2
 
-test-media: media-deps build ## Every way in under every firmware, and media on every bus (docs/testing.md); prints the matrix (about half an hour)
+test-media: media-deps build-arm64 ## Every way in under every firmware, and media on every bus (docs/testing.md); prints the matrix (about half an hour)
 	cargo test --profile host --package qemu --test boots -- --include-ignored --test-threads=2 media::
 	cargo test --profile host --package qemu --test media -- --include-ignored --test-threads=2
 
