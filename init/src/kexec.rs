@@ -101,8 +101,8 @@ fn meaning(errno: Errno) -> String {
 }
 
 /// What helps where lockdown demands a signature.
-const UNTRUSTED: &str = "; under lockdown (Secure Boot) wanted: a kernel signed by a key of the boot kernel's maker, of the \
-                         firmware's db or of shim's list (MOK), or the hand-off direct in the manifest";
+const UNTRUSTED: &str = "; under lockdown (Secure Boot) wanted: a kernel signed by a key of the firmware's db, of shim's list \
+                         (MOK) or of the boot kernel itself, or the hand-off direct in the manifest";
 
 /// The next kernel's command line: the signed one, and of this machine's own only what is on the allow-list of
 /// docs/cmdline.md.
