@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use init::{fit::Sizes, mode::Mode, progress::Mib, sys::kexec::file_load};
+use init::{fit::Sizes, mode::Mode, progress::Mib, screen, sys::kexec::file_load};
 use initramfs::pack::{kernel::Arch, size};
 use rustix::system::{RebootCommand, reboot};
 use serde::Serialize;
@@ -94,6 +94,8 @@ struct Report {
     memory_available: u64,
     /// The kind of lockdown of the running system.
     lockdown: Option<String>,
+    /// The framebuffer that Phase Boot cannot go on with, because a driver of this system changed its mode.
+    lost_screen: Option<String>,
     next: Next,
 }
 
@@ -156,6 +158,7 @@ impl Args {
             memory_needed: peak.need,
             memory_available: peak.have,
             lockdown: system.lockdown.clone(),
+            lost_screen: screen::lost(Path::new("/")),
             next,
         })
     }
@@ -209,6 +212,12 @@ impl Report {
         println!("memory      {} of {}", Mib(self.memory_needed), Mib(self.memory_available));
         if let Some(lockdown) = &self.lockdown {
             println!("lockdown    {lockdown}: only a kernel whose signature this system trusts is taken");
+        }
+        if let Some(framebuffer) = &self.lost_screen {
+            println!(
+                "screen      stands still or shows noise until a release's driver takes it, since {framebuffer} has changed its mode: \
+                 follow a serial line, or start this system with nomodeset before"
+            );
         }
         println!(
             "{}",
