@@ -13,8 +13,10 @@ TOOLS      := build/tools
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
 # What `phase image` runs.
 IMAGE_PACKAGES := e2fsprogs mtools xorriso grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin qemu-utils binutils systemd-boot-efi
+# What `make kernel` compiles with.
+KERNEL_PACKAGES := make flex bison bc libelf-dev xz-utils
 TEST_PACKAGES := $(PACKAGES) $(IMAGE_PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon \
-                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk dosfstools swtpm ovmf ovmf-ia32 sbsigntool
+                 openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk dosfstools swtpm ovmf ovmf-ia32 sbsigntool shim-signed grub-efi-amd64-signed
 # What only `make test-media` needs.
 MEDIA_PACKAGES := $(TEST_PACKAGES) shim-signed grub-efi-amd64-signed ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test
 SECONDS    ?= 60
@@ -25,7 +27,7 @@ IMAGE_KERNEL  := $(or $(KERNEL_ROOT),build/kernel/amd64)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-network test-media test-scale images image-deps size compare bench fuzz build build-arm64 lint deps test-deps media-deps tools dsse-peer clean
+.PHONY: help demo test test-network test-media test-scale images image-deps kernel kernel-deps size compare bench fuzz build build-arm64 lint deps test-deps media-deps tools dsse-peer clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +49,10 @@ image-deps: deps
 	@echo "Packages that images need besides: $(filter-out $(PACKAGES),$(IMAGE_PACKAGES))"
 	@dpkg -s $(IMAGE_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(IMAGE_PACKAGES); }
 
+kernel-deps: deps
+	@echo "Packages that a kernel needs besides: $(KERNEL_PACKAGES)"
+	@dpkg -s $(KERNEL_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(KERNEL_PACKAGES); }
+
 build: deps ## Build `phase` and `phase-verify` for this machine and the static musl `init`
 	cargo build --profile host --package phase
 	cargo build --profile host --package verify --features cli
@@ -64,6 +70,9 @@ images: image-deps build $(TRUST) ## Every way in to build/images: disk image, q
 	$(PHASE) image initramfs --force --stage boot --init $(INIT) --trust $(TRUST) $(if $(ORIGIN),--origin $(ORIGIN)) \
 	  --kernel-root $(IMAGE_KERNEL) --modules net,root,media,disk,keyboard --out build/boot.cpio.zst
 	$(PHASE) image all --force --kernel $(IMAGE_KERNEL)/boot/vmlinuz-* --initramfs build/boot.cpio.zst --out build/images
+
+kernel: kernel-deps build ## A small boot kernel of our own in build/kernel/phase-x86_64, from the fragments of kernel-configs/ (20 minutes to an hour, once)
+	$(PHASE) lab build-kernel
 
 build/image-keys/trust.json: | build
 	$(PHASE) keygen --no-passphrase --out build/image-keys/root

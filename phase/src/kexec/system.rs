@@ -7,6 +7,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, ensure};
 use init::{
     fit::{self, NoFit, Peak, Sizes},
+    kexec,
     meminfo::{self, Memory},
     progress::Mib,
 };
@@ -44,7 +45,7 @@ impl System {
             has_kexec: root.join("sys/kernel/kexec_loaded").exists(),
             disabled: text("proc/sys/kernel/kexec_load_disabled").trim() == "1",
             lockdown: lockdown(&text("sys/kernel/security/lockdown")),
-            uefi_of_32_bits: text("sys/firmware/efi/fw_platform_size").trim() == "32",
+            uefi_of_32_bits: kexec::hindered(root, &text("proc/cmdline")),
             memory: meminfo::parse(&text("proc/meminfo")),
             command_line: text("proc/cmdline").trim_end().to_owned(),
             systemd: root.join("run/systemd/system").is_dir(),
@@ -77,13 +78,18 @@ impl System {
         let lockdown = self.lockdown.as_deref().unwrap_or("none");
         let meaning = match errno {
             Errno::NOSYS => "this kernel has no CONFIG_KEXEC_FILE; Debian's for arm64 have none",
+            // Whatever was wrong with the signature (kimage_validate_signature).
+            Errno::PERM if self.lockdown.is_some() => {
+                "the kernel has no signature by a key that this system trusts; without Secure Boot, Debian trusts none: \
+                 start from a stick, or start this system without lockdown="
+            }
             Errno::PERM => "a container, the sysctl kernel.kexec_load_limit_reboot, or a security module forbids it",
             Errno::NODATA | Errno::BADMSG => {
                 "the kernel has no signature, which this system wants: take the distribution's own boot kernel"
             }
             Errno::KEYREJECTED | Errno::NOKEY => {
-                "the kernel's signature is by no key that this system trusts: take the distribution's own boot kernel, or \
-                 enrol the key (mokutil --import)"
+                "the kernel was changed after it was signed, or signed by no key that this system trusts: take the distribution's own \
+                 kernel, or enrol the key (mokutil --import)"
             }
             Errno::NOEXEC => "it is no kernel that can be started from this one",
             Errno::NOMEM | Errno::INVAL | Errno::ADDRNOTAVAIL => {
@@ -182,8 +188,10 @@ mod tests {
     fn a_kernel_that_may_not_or_cannot_is_named() {
         let message = refusal(&[("proc/sys/kernel/kexec_load_disabled", "1\n")]);
         assert!(message.contains("kernel.kexec_load_disabled is 1, which holds until the next restart"), "{message}");
-        let message = refusal(&[("sys/firmware/efi/fw_platform_size", "32\n")]);
+        let old_mac = ("sys/firmware/efi/fw_platform_size", "32\n");
+        let message = refusal(&[old_mac]);
         assert!(message.contains("efi=noruntime"), "{message}");
+        machine(&[old_mac, ("proc/cmdline", "root=/dev/sda1 efi=noruntime\n")]).allows(&SIZES).unwrap();
         let nothing = System::read(Path::new("/nowhere")).allows(&SIZES).unwrap_err().to_string();
         assert!(nothing.contains("this kernel has no kexec (CONFIG_KEXEC_FILE)"), "{nothing}");
     }
@@ -208,6 +216,8 @@ mod tests {
         let message = locked.meaning(Errno::KEYREJECTED);
         assert!(message.contains("mokutil --import") && message.contains("lockdown: integrity"), "{message}");
         assert!(locked.meaning(Errno::NODATA).contains("no signature"));
+        assert!(locked.meaning(Errno::PERM).contains("no signature by a key that this system trusts"));
+        assert!(machine(&[]).meaning(Errno::PERM).contains("a container"));
         assert!(machine(&[]).meaning(Errno::NOMEM).contains("end programs; lockdown: none"));
     }
 }

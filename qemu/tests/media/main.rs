@@ -23,19 +23,24 @@
 // A test that cannot go on says so by panicking, and so does what it stands on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod arm64;
 mod arrival;
 mod disk;
 mod iso;
 mod kernel;
+mod memory;
 mod network;
+mod kexec;
 mod qcow2;
 mod quick_start;
 mod row;
 mod scene;
+mod secure_boot;
 // The other test programs use the rest of it.
 #[allow(dead_code, unused_imports)]
 #[path = "../boots/support/mod.rs"]
 mod support;
+mod uki;
 
 use std::process::ExitCode;
 
@@ -43,7 +48,7 @@ use row::Row;
 
 /// The table, in the order in which it is printed.
 fn rows() -> Vec<Row> {
-    [disk::rows(), iso::rows(), qcow2::rows(), kernel::rows(), network::rows(), quick_start::rows()].concat()
+    [disk::rows(), memory::rows(), iso::rows(), qcow2::rows(), uki::rows(), secure_boot::rows(), kernel::rows(), network::rows(), kexec::rows(), arm64::rows(), quick_start::rows()].concat()
 }
 
 fn main() -> ExitCode {
