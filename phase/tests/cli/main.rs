@@ -25,4 +25,5 @@ mod serve;
 mod signer;
 mod trust;
 mod uki;
+mod uki;
 mod write;

@@ -94,6 +94,11 @@ impl Scene {
         Self::of(mode, Release { rootfs, ..Release::default() }, true)
     }
 
+    /// With the tiny release in a form of its own.
+    pub(crate) fn with(mode: Mode, release: Release) -> Self {
+        Self::of(mode, release, false)
+    }
+
     fn of(mode: Mode, release: Release, debian: bool) -> Self {
         let tree = release.publish();
         let holder = match mode {
@@ -110,6 +115,11 @@ impl Scene {
             Holder::Server(server) => server.origin(),
         };
         format!("{KERNEL_PARAMETERS} phase.on_failure=poweroff {origin}").trim_end().to_owned()
+    }
+
+    /// What its artefact sets.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// A place for something that the row makes.

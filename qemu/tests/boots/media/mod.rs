@@ -5,4 +5,6 @@ mod boot_loader;
 mod every_bus;
 mod leaving;
 mod measured;
+mod measured_by_firmware;
+mod secure_boot;
 mod several_buses;

@@ -64,6 +64,16 @@ impl Medium {
         disk
     }
 
+    /// A stick without partitions whose FAT has a UEFI program where every firmware of 64 bits looks.
+    pub(crate) fn uefi(program: &Path) -> Self {
+        let disk = Self(tempfile::tempdir().unwrap());
+        File::create(disk.path()).unwrap().set_len(MEDIUM).unwrap();
+        run(Command::new("/usr/sbin/mkfs.vfat").args(["-n", "UEFI"]).arg(disk.path()));
+        run(Command::new("mmd").arg("-i").arg(disk.path()).args(["::EFI", "::EFI/BOOT"]));
+        run(Command::new("mcopy").arg("-i").arg(disk.path()).arg(program).arg("::EFI/BOOT/BOOTX64.EFI"));
+        disk
+    }
+
     /// The image of a disc, which may as well be on a disk.
     pub(crate) fn iso(label: &str, tree: &Tree) -> Self {
         let disc = Self(tempfile::tempdir().unwrap());

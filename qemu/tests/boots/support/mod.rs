@@ -24,11 +24,11 @@ pub(crate) use measured::{Measured, held, registers, untouched};
 pub(crate) use medium::{Medium, frames};
 pub(crate) use nginx::Nginx;
 pub(crate) use quick_start::QuickStart;
-pub(crate) use release::{Release, Tree, root_with};
+pub(crate) use release::{Release, Tree, root_with, signed_kernel, unsigned_kernel};
 pub(crate) use serve::Serve;
 pub(crate) use store::{PhaseData, Tpm};
 pub(crate) use trunk::Trunk;
-pub(crate) use uefi::{Uefi, variable_writer};
+pub(crate) use uefi::{Uefi, own_key, register_reader, variable_writer};
 
 /// The kernel parameter that leads a guest to `port` of the host's loopback, which it sees as 10.0.2.2.
 pub(crate) fn origin(port: u16) -> String {

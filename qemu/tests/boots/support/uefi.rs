@@ -3,13 +3,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use initramfs::pack::{archive::Tree, modules::KernelTree};
 use qemu::Machine;
 use tempfile::TempDir;
 
-use super::Lab;
+use super::{Lab, run};
 
 /// A firmware: its code, its variables as they are delivered, and the package that has both.
 struct Delivered {
@@ -33,6 +34,34 @@ const IA32: Delivered = Delivered {
     package: "ovmf-ia32",
     guarded: true,
 };
+
+/// What most PCs are sold with: Secure Boot is on, and believes what Microsoft signed.
+const MICROSOFT: Delivered = Delivered {
+    code: "/usr/share/OVMF/OVMF_CODE_4M.ms.fd",
+    variables: "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+    package: "ovmf",
+    guarded: true,
+};
+/// Secure Boot is on, and believes the owner of one key alone, which the same package has for tests.
+const OWN: Delivered = Delivered {
+    code: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+    variables: "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd",
+    package: "ovmf",
+    guarded: true,
+};
+
+/// A guest that says what the registers of its TPM hold, and switches off.
+const READER: &str = r#"#!/bin/busybox sh
+b=/bin/busybox
+$b mkdir -p /sys
+$b mount -t sysfs sysfs /sys
+printf '\nphase-test: registers {'
+for pcr in 0 1 2 3 4 5 6 7 8 9 11 12 13 14; do
+    printf '"%s":"%s",' $pcr $($b cat /sys/class/tpm/tpm0/pcr-sha256/$pcr)
+done
+printf '"end":""}\n'
+exec $b poweroff -f
+"#;
 
 /// A guest that waits for Enter, then writes a variable and switches off.
 const WRITER: &str = r"#!/bin/busybox sh
@@ -64,6 +93,16 @@ impl Uefi {
         Self::of(IA32)
     }
 
+    /// Of 64 bits with Secure Boot, as most PCs are sold.
+    pub(crate) fn with_microsofts_keys() -> Self {
+        Self::of(MICROSOFT)
+    }
+
+    /// Of 64 bits with Secure Boot that believes [`own_key`] alone.
+    pub(crate) fn with_own_key() -> Self {
+        Self::of(OWN)
+    }
+
     fn of(delivered: Delivered) -> Self {
         let firmware = Self { delivered, directory: tempfile::tempdir().unwrap() };
         let Delivered { code, variables, package, .. } = firmware.delivered;
@@ -88,6 +127,24 @@ impl Uefi {
     fn path(&self) -> PathBuf {
         self.directory.path().join("variables")
     }
+}
+
+/// The key that [`Uefi::with_own_key`] believes, and its certificate; the key is written, without its passphrase, into `folder`.
+pub(crate) fn own_key(folder: &Path) -> (PathBuf, PathBuf) {
+    let (delivered, key) = (Path::new("/usr/share/ovmf/PkKek-1-snakeoil.key"), folder.join("own.key"));
+    assert!(delivered.exists(), "{} is not there: apt-get install ovmf", delivered.display());
+    let mut openssl = Command::new("openssl");
+    run(openssl.args(["rsa", "-passin", "pass:snakeoil", "-in"]).arg(delivered).arg("-out").arg(&key));
+    (key, delivered.with_extension("pem"))
+}
+
+/// Makes the initramfs of a guest that says `phase-test: registers ` with the registers of its TPM as JSON. (IMA extends
+/// register 10 while the kernel runs, and it is left out.)
+pub(crate) fn register_reader(initrd: &Path) {
+    let mut tree = Tree::new();
+    tree.file_from("bin/busybox", 0o755, Path::new("/bin/busybox")).unwrap();
+    tree.file("init", 0o755, READER).unwrap();
+    fs::write(initrd, tree.to_newc(0).unwrap()).unwrap();
 }
 
 /// Makes the initramfs of a guest that waits at a login prompt for Enter, and then writes a variable.
