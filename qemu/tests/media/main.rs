@@ -36,7 +36,6 @@ mod quick_start;
 mod row;
 mod scene;
 mod secure_boot;
-mod secure_boot;
 // The other test programs use the rest of it.
 #[allow(dead_code, unused_imports)]
 #[path = "../boots/support/mod.rs"]
@@ -49,7 +48,7 @@ use row::Row;
 
 /// The table, in the order in which it is printed.
 fn rows() -> Vec<Row> {
-    [disk::rows(), memory::rows(), iso::rows(), qcow2::rows(), uki::rows(), secure_boot::rows(), uki::rows(), secure_boot::rows(), kernel::rows(), network::rows(), kexec::rows(), arm64::rows(), quick_start::rows()].concat()
+    [disk::rows(), memory::rows(), iso::rows(), qcow2::rows(), uki::rows(), secure_boot::rows(), kernel::rows(), network::rows(), kexec::rows(), arm64::rows(), quick_start::rows()].concat()
 }
 
 fn main() -> ExitCode {
