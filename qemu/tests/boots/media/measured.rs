@@ -1,5 +1,7 @@
 //! A TPM that fails in the middle of a boot, or is missing where one is demanded; and private mode that is asked to measure.
 
+use std::{thread, time::Duration};
+
 use qemu::Event;
 
 use crate::support::{Boot, Lab, Measured, Medium, Release, Serve, Tpm, held, registers, untouched};
@@ -29,16 +31,20 @@ fn a_tpm_that_dies_stops_no_boot() {
 fn a_tpm_that_hangs_stops_no_boot() {
     let (tpm, server) = (Tpm::new(), Serve::tree(release().publish()));
     let powered = tpm.powered();
-    let mut boot = Boot::start(&Lab::ready().tpm_machine(&powered).append(&server.origin()));
+    let mut boot = Boot::start(&Lab::ready().machine().tpm(powered.socket()).append(&server.origin()));
     boot.reaches("mode", Event::End);
     powered.hangs();
+    boot.reaches("measure", Event::Begin);
+    // The guest's driver gives up after 750 ms and cancels the command, for which QEMU waits for the TPM, too, and with it the
+    // whole machine. (A TPM that is silent for ever meets init's own deadline: init/src/measure/tests.rs.)
+    thread::sleep(Duration::from_secs(6));
+    powered.goes_on();
     let fail = boot.reaches("measure", Event::Fail);
     assert_eq!(fail.field("error"), Some("measure"));
-    boot.reaches("switch", Event::Begin);
-    // The kernel says farewell to the TPM before it switches off, and QEMU does.
-    powered.goes_on();
     let receipt = boot.reaches_the_release("direct");
+    assert!(boot.says("the TPM cannot be talked to: Device timeout"));
     assert!(receipt.get("x-measured").is_none(), "{receipt}");
+    assert!(registers(&boot).iter().all(|register| untouched(register)));
 }
 
 #[test]
