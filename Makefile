@@ -18,7 +18,7 @@ KERNEL_PACKAGES := make flex bison bc libelf-dev xz-utils
 TEST_PACKAGES := $(PACKAGES) $(IMAGE_PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon \
                  openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk dosfstools swtpm ovmf ovmf-ia32 sbsigntool shim-signed grub-efi-amd64-signed
 # What only `make test-media` needs.
-MEDIA_PACKAGES := $(TEST_PACKAGES) ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test
+MEDIA_PACKAGES := $(TEST_PACKAGES) ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu
 SECONDS    ?= 60
 # A trust file of keys that are made for `make images`, if no other is named.
 TRUST      ?= build/image-keys/trust.json

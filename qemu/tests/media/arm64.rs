@@ -16,7 +16,7 @@ use crate::{
     arrival::{Arrival, bytes},
     row::{Outcome, Row},
     scene::Mode,
-    support::{Boot, Lab, QuickStart, Serve, Tree, text},
+    support::{Boot, Lab, Medium, QuickStart, Serve, Tree, text},
 };
 
 /// The program for arm64, and what makes it.
@@ -33,6 +33,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::new("arm64-uefi", "boots in private mode from a virtio disk", || uefi(Bus::VirtioBlk, Mode::Private)),
         Row::new("arm64-usb", "boots in local mode from a USB stick", || uefi(Bus::Usb, Mode::Local)),
         Row::new("arm64-sata", "boots in internet mode from a SATA disk", || uefi(Bus::Sata, Mode::Internet)),
+        Row::new("arm64-UKI", "boots in local mode, which is in it, by the firmware alone", uki),
         Row::new("quick-start-arm64", "docs/quick-start-arm64.md boots as it stands, in private mode", quick_start),
     ]
 }
@@ -185,13 +186,33 @@ fn uefi(bus: Bus, mode: Mode) -> Outcome {
     )
 }
 
-/// The folder of GRUB's platforms with that of arm64, of Debian's package.
+/// The folder of GRUB's platforms with that of arm64.
 fn grub() -> String {
-    let folder = "build/package/aarch64/grub-efi-arm64-bin/usr/lib/grub";
-    if !checkout().join(folder).exists() {
-        Lab::ready().phase(&["lab", "package", "grub-efi-arm64-bin", "--arch", "aarch64"]);
+    of_package("grub-efi-arm64-bin", "usr/lib/grub")
+}
+
+/// A path of a package of Debian's for arm64, which is unpacked if it is not.
+fn of_package(name: &str, path: &str) -> String {
+    let path = format!("build/package/aarch64/{name}/{path}");
+    if !checkout().join(&path).exists() {
+        Lab::ready().phase(&["lab", "package", name, "--arch", "aarch64"]);
     }
-    folder.to_owned()
+    path
+}
+
+fn uki() -> Outcome {
+    let (kernel, folder) = (Kernel::cloud(), tempfile::tempdir().unwrap());
+    let server = Serve::tree(publish(None, "direct"));
+    let (out, stub) = (folder.path().join("phase.efi"), "usr/lib/systemd/boot/efi/linuxaa64.efi.stub");
+    let stub = of_package("systemd-boot-efi", stub);
+    let parameters = format!("{PARAMETERS} phase.on_failure=poweroff {}", server.origin());
+    let parts = ["--kernel", text(&kernel.image), "--initramfs", text(&kernel.boot), "--parameters", &parameters];
+    let options = ["--mode", "local", "--stub", &stub, "--out", text(&out)];
+    Lab::ready().phase(&[&["image", "uki"], &parts[..], &options].concat());
+    let medium = Medium::uefi_called("BOOTAA64.EFI", &out);
+    let (machine, _chips) = from_firmware();
+    let arrival = Arrival { mode: Mode::Local, handoff: "direct", source: "http://10.0.2.2:", login: false };
+    arrival.of(&mut Boot::start(&machine.disk(&medium.path())), &out)
 }
 
 /// Presses the key of the mode once GRUB's menu is there, and follows the boot to the tiny release.

@@ -66,11 +66,16 @@ impl Medium {
 
     /// A stick without partitions whose FAT has a UEFI program where every firmware of 64 bits looks.
     pub(crate) fn uefi(program: &Path) -> Self {
+        Self::uefi_called("BOOTX64.EFI", program)
+    }
+
+    /// The same for another architecture, whose firmware looks for this name.
+    pub(crate) fn uefi_called(name: &str, program: &Path) -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
         File::create(disk.path()).unwrap().set_len(MEDIUM).unwrap();
         run(Command::new("/usr/sbin/mkfs.vfat").args(["-n", "UEFI"]).arg(disk.path()));
         run(Command::new("mmd").arg("-i").arg(disk.path()).args(["::EFI", "::EFI/BOOT"]));
-        run(Command::new("mcopy").arg("-i").arg(disk.path()).arg(program).arg("::EFI/BOOT/BOOTX64.EFI"));
+        run(Command::new("mcopy").arg("-i").arg(disk.path()).arg(program).arg(format!("::EFI/BOOT/{name}")));
         disk
     }
 
