@@ -71,14 +71,14 @@ pub(super) const X64: Platform = Platform {
     name: "x86_64-efi",
     firmware: "64-bit UEFI",
     from: "apt-get install grub-efi-amd64-bin",
-    modules: &["efifwsetup"],
+    modules: &["efifwsetup", "gfxterm"],
     network: "efinet",
 };
 pub(super) const IA32: Platform = Platform {
     name: "i386-efi",
     firmware: "32-bit UEFI",
     from: "apt-get install grub-efi-ia32-bin",
-    modules: &["efifwsetup"],
+    modules: &["efifwsetup", "gfxterm"],
     network: "efinet",
 };
 /// Debian has this package for arm64 alone, so that a PC cannot install it beside its own.

@@ -30,6 +30,8 @@ use crate::{
 /// The menu's entries, and the configuration around them.
 const ENTRIES: &str = include_str!("../../../grub/phase.cfg");
 const CONFIGURATION: &str = include_str!("../../../grub/image.cfg");
+/// What GRUB writes with on a framebuffer: letters, arrows and the lines of the menu's frame.
+const FONT: &str = "/usr/share/grub/ascii.pf2";
 /// What the kernel is told if nobody says otherwise: screen and first serial line, and no more messages than needed.
 pub const PARAMETERS: &str = "console=ttyS0,115200 console=tty0 quiet";
 /// What published trees call a release, in the folder of its channel and architecture.
@@ -150,12 +152,14 @@ impl Parts {
         ]
     }
 
-    /// All that stands on a medium which GRUB starts: menu, kernel, initramfs, and the release if there is one.
+    /// All that stands on a medium which GRUB starts: menu and its font, kernel, initramfs, and the release if there is one.
     ///
     /// # Errors
-    /// Those of [`Self::menu`] and [`release_files`].
+    /// Those of [`Self::menu`] and [`release_files`], or there is no font.
     pub fn medium(&self, release: Option<&Path>) -> anyhow::Result<Vec<BootFile>> {
+        anyhow::ensure!(Path::new(FONT).exists(), "{FONT} is not there: apt-get install grub-common");
         let mut files = [self.menu()?, self.boot_files()].concat();
+        files.push(file("boot/grub/ascii.pf2", Content::File(FONT.into())));
         files.extend(release.map_or(Ok(Vec::new()), release_files)?);
         Ok(files)
     }
