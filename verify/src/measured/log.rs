@@ -1,6 +1,6 @@
 //! The event log, in the form that firmware and its tools use too: crypto-agile (TCG, "PC Client Platform Firmware Profile",
-//! version 1.06, chapter 10), little-endian throughout. Here only what stage one writes is read: its header, the values that
-//! the register had before the first event, and the events.
+//! version 1.06, chapter 10), little-endian throughout. Here only what stage one writes is read: its header, what the register
+//! held before the first event, unless that were zeros, and the events.
 //!
 //! Guarantees: [`Log::parse`] takes at most [`LIMITS`]`.measured_log_bytes`, and gives only what [`Log::encode`] writes as the
 //! very same bytes.
@@ -143,13 +143,16 @@ impl Log {
             bytes.extend(part);
         }
         bytes.extend(specification);
-        let zeros = self.banks().map(|bank| vec![0; bank.size()]);
-        let mut start = START.to_vec();
-        for (bank, value) in &self.start {
-            start.extend(bank.algorithm().to_le_bytes());
-            start.extend(value);
+        // Not for zeros, with which every replay begins: `tpm2_eventlog` 5.4 extends what `EV_NO_ACTION` brings.
+        if !is_zero(&self.start) {
+            let zeros = self.banks().map(|bank| vec![0; bank.size()]);
+            let mut start = START.to_vec();
+            for (bank, value) in &self.start {
+                start.extend(bank.algorithm().to_le_bytes());
+                start.extend(value);
+            }
+            self.write(&mut bytes, NO_ACTION, zeros, &start);
         }
-        self.write(&mut bytes, NO_ACTION, zeros, &start);
         for event in &self.events {
             self.write(&mut bytes, IPL, event.digests.iter().cloned(), event.words.as_bytes());
         }
@@ -185,6 +188,11 @@ impl Log {
 }
 
 const WORDS: &str = "text in printable ASCII";
+
+/// Whether nobody extended the register yet.
+fn is_zero(registers: &[(Bank, Vec<u8>)]) -> bool {
+    registers.iter().all(|(_, value)| value.iter().all(|byte| *byte == 0))
+}
 
 /// Text that a console may show, and not too much of it.
 fn printable(words: &[u8]) -> bool {
@@ -231,6 +239,10 @@ impl<'a> Reader<'a> {
     }
 
     fn start(&mut self, banks: &[Bank]) -> Result<Vec<(Bank, Vec<u8>)>, LogError> {
+        let kind = self.bytes.get(self.at + 4..self.at + 8);
+        if kind.is_none_or(|kind| kind != NO_ACTION.to_le_bytes()) {
+            return Ok(banks.iter().map(|bank| (*bank, vec![0; bank.size()])).collect());
+        }
         for digest in self.head(banks, NO_ACTION, "EV_NO_ACTION with what the register held")? {
             if digest.iter().any(|byte| *byte != 0) {
                 return Err(wrong(self.at, "digests of zeros, since nothing is extended"));
@@ -242,6 +254,9 @@ impl<'a> Reader<'a> {
         for bank in banks {
             self.exactly(&bank.algorithm().to_le_bytes(), "the banks of the header, in their order")?;
             start.push((*bank, self.take(bank.size(), "what the register held")?.to_vec()));
+        }
+        if is_zero(&start) {
+            return Err(wrong(begun, "a register that is not zeros"));
         }
         if self.at - begun == size { Ok(start) } else { Err(wrong(begun, "as many bytes as the event's size")) }
     }

@@ -22,6 +22,23 @@ fn the_first_bytes_are_those_of_the_specification() {
 }
 
 #[test]
+fn what_begins_with_zeros_is_not_said_to_begin() {
+    let mut log = Log::new(vec![(Bank::Sha256, vec![0; 32])]).unwrap();
+    let header = log.encode();
+    assert_eq!(header.len(), 65);
+    assert_eq!(Log::parse(&header), Ok(log.clone()));
+    log.push("one").unwrap();
+    assert_eq!(log.encode()[65..73], [14, 0, 0, 0, 13, 0, 0, 0]);
+    assert_eq!(Log::parse(&log.encode()), Ok(log.clone()));
+    // An event that says so all the same would be read as another log's.
+    let mut said = header;
+    let event = [&[14, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0x0b, 0][..], &[0; 32], &[50, 0, 0, 0]].concat();
+    said.extend([&event[..], START, &[0x0b, 0], &[0; 32]].concat());
+    let error = Log::parse(&said).unwrap_err().to_string();
+    assert!(error.contains("a register that is not zeros is wanted there"), "{error}");
+}
+
+#[test]
 fn a_replay_extends_what_the_register_held() {
     let extend = |bank: Bank, start: Vec<u8>| {
         ["one", "two", "three"].iter().fold(start, |register, words| {
