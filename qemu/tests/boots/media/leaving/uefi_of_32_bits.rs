@@ -1,7 +1,7 @@
 //! A kernel of 64 bits that uses a UEFI of 32 starts no other kernel. That is said before the download, and again when it turns out
 //! to be so, with what helps; with that, it boots (`screen.rs` and `disk_image.rs`).
 
-use qemu::{Machine, Optical};
+use qemu::{Event, Machine, Optical};
 
 use crate::support::{Boot, GrubDisc, KERNEL_PARAMETERS, Lab, Medium, Release, Uefi};
 
@@ -16,8 +16,11 @@ fn starts(handoff: &'static str) -> Boot {
     let disc = GrubDisc::new(&kernel, &initramfs, &script);
     let machine = Machine::from_firmware().memory_mib(512).disc(Optical::Sata, &disc.path()).disk(&medium.path());
     let mut boot = Boot::start(&firmware.plug(machine));
-    boot.shows("the hand-off kexec is likely to fail: this machine's UEFI has 32 bits");
-    assert!(!boot.began("download"), "it is said too late");
+    boot.reaches("download", Event::Begin);
+    let lines = boot.lines_after("");
+    let line = |words: &str| lines.iter().position(|line| line.contains(words)).unwrap_or(usize::MAX);
+    let said = line("the hand-off kexec is likely to fail: this machine's UEFI has 32 bits");
+    assert!(said < line("phase: download: begin"), "{lines:#?}");
     if handoff == "kexec" {
         boot.is_refused(
             "load",

@@ -5,18 +5,18 @@ use qemu::{Event, Machine, Optical};
 
 use crate::support::{Boot, GrubDisc, KERNEL_PARAMETERS, Lab, Medium, Release, root_with};
 
-/// Reaches the end only if the watchdog does not run any more: its time is 90 s, and the release has no driver for it.
+/// Reaches the end only if the watchdog does not run any more: its time is 138 s, and the release has no driver for it.
 const INIT: &str = r#"#!/bin/busybox sh
 b=/bin/busybox
 echo "phase-test: waits"
-$b sleep 100
+$b sleep 150
 echo "phase-test: release pid $$ reached"
 echo "phase-test: receipt $($b cat /run/phase/receipt.json)"
 $b poweroff -f
 "#;
 
-/// Starts the watchdog as firmware does (Intel 6300ESB datasheet, chapter 16), just before the kernel: two times of 45,000 ticks
-/// of 1 ms, then a reset. 80h and 86h unlock one write each.
+/// Starts the watchdog as firmware does (Intel 6300ESB datasheet, chapter 16), just before the kernel: two times of 70,000 ticks
+/// of 0.98 ms, then a reset. 80h and 86h unlock one write each.
 const START: &str = "
 insmod setpci
 insmod memrw
@@ -26,10 +26,10 @@ setpci -d 8086:25ab 4.w=3
 setpci -d 8086:25ab 60.w=3
 write_byte 0xe000000c 0x80
 write_byte 0xe000000c 0x86
-write_dword 0xe0000000 0xafc8
+write_dword 0xe0000000 0x11170
 write_byte 0xe000000c 0x80
 write_byte 0xe000000c 0x86
-write_dword 0xe0000004 0xafc8
+write_dword 0xe0000004 0x11170
 setpci -d 8086:25ab 68.b=2
 ";
 
