@@ -18,6 +18,7 @@ mod kexec;
 mod keys;
 mod keys_document;
 mod link;
+mod measured;
 #[path = "../../../discover/tests/support/namespaces.rs"]
 mod namespaces;
 mod publish;
