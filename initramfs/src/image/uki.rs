@@ -129,7 +129,7 @@ impl Uki<'_> {
         let start = self.end_of_stub(&stub).map_err(|seen| UkiError::Stub { file: file.clone(), seen })?;
         let work = tempfile::tempdir().map_err(DiskError::file(std::env::temp_dir()))?;
         let parts = self.parts();
-        let added = self.placed(&parts, start, work.path())?;
+        let added = Self::placed(&parts, start, work.path())?;
         let out = work.path().join("uki");
         let objcopy = objcopy(self.arch);
         let mut command = objcopy.command()?;
@@ -181,19 +181,6 @@ impl Uki<'_> {
         let end = sections.iter().map(|section| section.addresses.end).max().unwrap_or(0);
         Ok(end.next_multiple_of(stub.alignment().max(PAGE)))
     }
-
-    /// Writes the parts to files for objcopy, and gives each its address.
-    fn placed(&self, parts: &[(&'static str, &[u8])], start: u64, work: &Path) -> Result<Vec<Added>, UkiError> {
-        let mut address = start;
-        let mut added = Vec::new();
-        for (name, bytes) in parts {
-            let file = work.join(name);
-            fs::write(&file, bytes).map_err(DiskError::file(&file))?;
-            added.push(Added { name, address, file });
-            address = (address + bytes.len() as u64).next_multiple_of(PAGE);
-        }
-        if address > LARGEST { Err(UkiError::TooLarge { seen: address }) } else { Ok(added) }
-    }
 }
 
 impl Signer {
@@ -209,6 +196,19 @@ impl Signer {
         verify.arg("--cert").arg(&self.certificate).arg(program);
         SBVERIFY.run(verify)
     }
+}
+
+/// Writes the parts to files for objcopy, and gives each its address.
+fn placed(parts: &[(&'static str, &[u8])], start: u64, work: &Path) -> Result<Vec<Added>, UkiError> {
+    let mut address = start;
+    let mut added = Vec::new();
+    for (name, bytes) in parts {
+        let file = work.join(name);
+        fs::write(&file, bytes).map_err(DiskError::file(&file))?;
+        added.push(Added { name, address, file });
+        address = (address + bytes.len() as u64).next_multiple_of(PAGE);
+    }
+    if address > LARGEST { Err(UkiError::TooLarge { seen: address }) } else { Ok(added) }
 }
 
 /// What systemd calls its stub.
