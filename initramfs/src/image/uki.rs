@@ -129,7 +129,7 @@ impl Uki<'_> {
         let start = self.end_of_stub(&stub).map_err(|seen| UkiError::Stub { file: file.clone(), seen })?;
         let work = tempfile::tempdir().map_err(DiskError::file(std::env::temp_dir()))?;
         let parts = self.parts();
-        let added = Self::placed(&parts, start, work.path())?;
+        let added = placed(&parts, start, work.path())?;
         let out = work.path().join("uki");
         let objcopy = objcopy(self.arch);
         let mut command = objcopy.command()?;
