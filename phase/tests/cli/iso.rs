@@ -68,6 +68,8 @@ fn other_tools_take_it_for_a_disc_and_for_a_stick() {
     assert_eq!(on_disc(home.path(), "/boot/phase/vmlinuz"), kernel(0x0020_f000));
     assert_eq!(on_disc(home.path(), "/boot/phase/boot.cpio.zst"), fs::read(home.path().join("boot.zst")).unwrap());
     assert!(!listing(home.path()).contains("'/phase'"));
+    // A font of GRUB's format, which begins with a section of this name.
+    assert!(on_disc(home.path(), "/boot/grub/ascii.pf2").starts_with(b"FILE"));
 
     // A stick: code for the BIOS, a table, and a partition for UEFI.
     assert_eq!(bytes[510..512], [0x55, 0xaa]);
