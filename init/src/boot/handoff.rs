@@ -50,7 +50,8 @@ impl StageOne<'_> {
                         return Err(error);
                     }
                     if let Some(next) = ways.peek().filter(|way| ***way != Way::Foreign) {
-                        self.console.info(format_args!("the manifest allows the hand-off {}: it is tried", next.as_str()));
+                        self.console
+                            .info(format_args!("the manifest allows the hand-off {}: it is tried", next.as_str()));
                     }
                     last = error;
                 }
@@ -72,6 +73,7 @@ impl StageOne<'_> {
             return Err(BootError::NoWay("kexec without kernel, initramfs and rootfs".into()));
         };
         let composed = download::room(&boot, &rootfs)?;
+        kexec::possible()?;
         kexec::takes(composed)?;
         let sizes = Sizes {
             kernel: boot.kernel.artifact.size,
