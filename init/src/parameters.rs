@@ -31,6 +31,7 @@ pub enum OnFailure {
 }
 
 /// What the command line asks for.
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line, and independent of the others")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
     /// `phase.mode=`

@@ -14,7 +14,7 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let (device, program) = Swtpm::new().into_parts();
-        let tpm = Tpm { device, deadline: Instant::now() + Duration::from_secs(60) };
+        let tpm = Tpm { device, deadline: Instant::now() + Duration::from_mins(1) };
         Self { tpm, program, root: tempfile::tempdir().unwrap() }
     }
 
