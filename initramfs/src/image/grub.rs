@@ -107,7 +107,7 @@ pub(super) struct Grub<'a> {
     /// Modules besides [`MODULES`].
     more: &'static [&'static str],
     /// For a network: a script that GRUB carries in itself, and what finds its files.
-    script: Option<&'static str>,
+    script: Option<String>,
 }
 
 impl<'a> Grub<'a> {
@@ -121,10 +121,11 @@ impl<'a> Grub<'a> {
         Self { folder, early: on_disc(file), more: &["iso9660"], script: None }
     }
 
-    /// For a network: GRUB begins with `script`, in which `$prefix` is the folder that it was fetched from, or empty if the
-    /// firmware does not say. (Only of a script that is a file does GRUB understand conditions.)
-    pub(super) fn for_network(folder: &'a Path, script: &'static str) -> Self {
-        let early = format!("normal (memdisk)/{SCRIPT}\n");
+    /// For a network: GRUB begins with `script`, in which `$phase_prefix` is the folder that it was fetched from, or empty if the
+    /// firmware does not say. (Only of a script that is a file does GRUB understand conditions; and it looks for lists of its
+    /// modules in `$prefix` before it reads the script, for a long time if no server is there.)
+    pub(super) fn for_network(folder: &'a Path, script: String) -> Self {
+        let early = format!("set phase_prefix=$prefix\nset prefix=(memdisk)\nnormal (memdisk)/{SCRIPT}\n");
         Self { folder, early, more: &NETWORK_MODULES, script: Some(script) }
     }
 
@@ -135,9 +136,9 @@ impl<'a> Grub<'a> {
         fs::write(&configuration, &self.early).map_err(DiskError::file(&configuration))?;
         let mut command = MKIMAGE.command()?;
         command.args(["-O", format, "-d"]).arg(self.folder.join(platform.name));
-        if let Some(script) = self.script {
+        if let Some(script) = &self.script {
             let mut tree = Tree::new();
-            let packed = tree.file(SCRIPT, 0o644, script).and_then(|()| tree.to_newc(0));
+            let packed = tree.file(SCRIPT, 0o644, script.as_bytes()).and_then(|()| tree.to_newc(0));
             fs::write(&carried, packed.map_err(DiskError::Carried)?).map_err(DiskError::file(&carried))?;
             // In this order: -m says where GRUB's files are, too, and -p leaves it to the firmware.
             command.arg("-m").arg(carried).args(["-p", ""]).arg(platform.network);

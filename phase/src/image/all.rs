@@ -191,6 +191,7 @@ impl AllArgs {
         PxeArgs {
             parts: self.parts.clone(),
             grub: self.grub.clone(),
+            server: None,
             out: self.out.join("pxe"),
             force: self.force,
             json: false,

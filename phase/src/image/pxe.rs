@@ -1,7 +1,7 @@
 //! `phase image pxe`: a folder that a server of TFTP or HTTP gives away as it is, and that machines are started from over a
 //! network, by PXE, iPXE or UEFI's HTTP boot.
 //!
-//! Guarantees: nothing in it names a server or a path, so that it may stand anywhere; the same kernel, initramfs, parameters and
+//! Guarantees: nothing in it names a server or a path unless `--server` does, so that it may stand anywhere; the same kernel, initramfs, parameters and
 //! GRUB give the same bytes. A folder that is there stays as it is, unless `--force` replaces the files of the same names.
 
 use std::{
@@ -58,6 +58,10 @@ pub struct PxeArgs {
     /// Where GRUB comes from
     #[command(flatten)]
     pub grub: Grub,
+    /// The server's address, if DHCP may not tell it to GRUB: beside a proxy-DHCP server, and for HTTP boot where `next server`
+    /// cannot be set. The folder has to be the root of that server then
+    #[arg(long, value_name = "ADDRESS", value_parser = server)]
+    pub server: Option<String>,
     /// The folder to make; an empty one may be there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -109,7 +113,7 @@ pub fn pxe(args: &PxeArgs) -> anyhow::Result<Report> {
     args.parts.check(&[Arch::X86_64])?;
     let bar = progress::spinner("making the folder");
     let mut files = texts(&args.parts)?;
-    files.extend(network_loaders(&args.grub.folder)?);
+    files.extend(network_loaders(&args.grub.folder, args.server.as_deref())?);
     for (path, source) in [("boot.cpio.zst", &args.parts.initramfs), ("vmlinuz", &args.parts.kernel)] {
         files.push(BootFile { path: path.to_owned(), content: Content::File(source.clone()) });
     }
@@ -130,6 +134,16 @@ pub fn print(report: &Report) {
         println!("{:>9} KiB  {path}", size.div_ceil(1024));
     }
     println!("serve it     over TFTP, and over HTTP on port 80; for DHCP, see README.txt there");
+}
+
+/// An IPv4 address or a host's name, which GRUB takes as it is.
+fn server(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+    if (1..=253).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("wanted an IPv4 address or a host's name: letters, digits, dots and hyphens".to_owned())
+    }
 }
 
 /// The files that are written by hand: menus and README.txt.

@@ -22,6 +22,7 @@ mod measured;
 #[path = "../../../discover/tests/support/namespaces.rs"]
 mod namespaces;
 mod publish;
+mod pxe;
 mod serve;
 mod signer;
 mod trust;

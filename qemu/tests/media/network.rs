@@ -61,11 +61,16 @@ fn lan() -> Lan {
 }
 
 /// Makes the folder. Returns how many bytes somebody serves.
-fn make_folder(more: &str) -> u64 {
+fn make_folder() -> u64 {
+    make_folder_with("", &[])
+}
+
+/// The same with more parameters of the kernel, and options of `phase image pxe`.
+fn make_folder_with(more: &str, options: &[&str]) -> u64 {
     let (kernel, initramfs) = Lab::ready().general_kernel_and_initramfs();
     let parameters = format!("console=ttyS0 {KERNEL_PARAMETERS} phase.on_failure=poweroff {more}");
     let parts = ["--kernel", text(&kernel), "--initramfs", text(&initramfs), "--parameters", parameters.trim_end()];
-    Lab::ready().phase(&[&["image", "pxe", "--out", FOLDER], &parts[..]].concat());
+    Lab::ready().phase(&[&["image", "pxe", "--out", FOLDER], &parts[..], options].concat());
     bytes(Path::new(FOLDER))
 }
 
@@ -122,7 +127,7 @@ fn arrives_by_ipxe(machine: &Machine, server: &Host, source: &str, artefact: u64
 
 fn ipxe() -> Outcome {
     let mut lan = lan();
-    let artefact = make_folder("");
+    let artefact = make_folder();
     put_release();
     serve(&lan.router, ROUTER, &configuration(PXE, DNSMASQ), Some(&configuration(PXE, NGINX)));
     let machine = plugged(&mut lan, Machine::from_firmware(), NetworkBoot::Pxe);
@@ -132,7 +137,7 @@ fn ipxe() -> Outcome {
 /// A firmware whose PXE is no iPXE, as far as the server is told; and nobody has HTTP.
 fn tftp_alone() -> Outcome {
     let mut lan = lan();
-    let artefact = make_folder("");
+    let artefact = make_folder();
     let dhcp = configuration(PXE, DNSMASQ).replace("dhcp-userclass=set:ipxe,iPXE\n", "");
     serve(&lan.router, ROUTER, &dhcp, None);
     let stick = stick();
@@ -159,7 +164,7 @@ fn quick_start() -> Outcome {
 
 fn ia32() -> Outcome {
     let mut lan = lan();
-    let artefact = make_folder("");
+    let artefact = make_folder();
     put_release();
     serve(&lan.router, ROUTER, &configuration(PXE, DNSMASQ), Some(&configuration(PXE, NGINX)));
     let (machine, _chips) = Firmware::Ia32.machine();
@@ -171,7 +176,7 @@ fn ia32() -> Outcome {
 fn proxy(firmware: Firmware) -> Outcome {
     let mut lan = lan();
     // The neighbour's DHCP answers PXE alone: Phase Boot is told where releases are in another way.
-    let artefact = make_folder(&format!("phase.origin={OF_THE_NEIGHBOUR}"));
+    let artefact = make_folder_with(&format!("phase.origin={OF_THE_NEIGHBOUR}"), &["--server", NEIGHBOUR]);
     put_release();
     lan.router.dnsmasq(&Dhcp::v4()).unwrap();
     serve(&lan.neighbour, NEIGHBOUR, &configuration(PXE, PROXY), Some(&configuration(PXE, NGINX)));
@@ -185,7 +190,7 @@ fn proxy(firmware: Firmware) -> Outcome {
 
 fn http() -> Outcome {
     let mut lan = lan();
-    let artefact = make_folder("");
+    let artefact = make_folder();
     serve(&lan.router, ROUTER, &configuration(HTTP, DNSMASQ), Some(&configuration(HTTP, NGINX)));
     let (machine, _chips) = Firmware::X64.machine();
     let stick = stick();
