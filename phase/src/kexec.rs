@@ -25,6 +25,7 @@ use system::System;
 
 /// Starts Phase Boot from the Linux that runs, by kexec.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(after_help = "\
 Loads kernel and initramfs, lets systemd shut this system down, and jumps. Nothing on
 any disk is changed: the next restart starts this system again. Run it as root.

@@ -21,10 +21,7 @@ const CAP_SYS_BOOT: u32 = 22;
 pub(super) struct System {
     /// Whether this process has `CAP_SYS_BOOT`.
     privileged: bool,
-    /// Whether the kernel has kexec at all (`CONFIG_KEXEC_CORE`).
-    has_kexec: bool,
-    /// Whether the sysctl `kernel.kexec_load_disabled` is set, which no one can clear.
-    disabled: bool,
+    kexec: Kexec,
     /// The kind of lockdown, if there is one: `integrity` or `confidentiality` (`kernel_lockdown(7)`).
     pub(super) lockdown: Option<String>,
     /// Whether the firmware is UEFI of 32 bits, and the kernel uses it.
@@ -36,14 +33,29 @@ pub(super) struct System {
     pub(super) systemd: bool,
 }
 
+/// Whether the kernel can be left for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kexec {
+    /// It was built without (`CONFIG_KEXEC_CORE`).
+    Absent,
+    /// The sysctl `kernel.kexec_load_disabled` is set, which no one can clear.
+    Disabled,
+    Available,
+}
+
 impl System {
     /// Looks below `root`, which is `/` outside of tests. What is not there is what a kernel without it shows.
     pub(super) fn read(root: &Path) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+        let kexec =
+            match (root.join("sys/kernel/kexec_loaded").exists(), text("proc/sys/kernel/kexec_load_disabled").trim()) {
+                (false, _) => Kexec::Absent,
+                (true, "1") => Kexec::Disabled,
+                (true, _) => Kexec::Available,
+            };
         Self {
             privileged: may_boot(&text("proc/self/status")),
-            has_kexec: root.join("sys/kernel/kexec_loaded").exists(),
-            disabled: text("proc/sys/kernel/kexec_load_disabled").trim() == "1",
+            kexec,
             lockdown: lockdown(&text("sys/kernel/security/lockdown")),
             uefi_of_32_bits: kexec::hindered(root, &text("proc/cmdline")),
             memory: meminfo::parse(&text("proc/meminfo")),
@@ -57,9 +69,12 @@ impl System {
     /// # Errors
     /// They may not, or would not fit. The message says what helps.
     pub(super) fn allows(&self, sizes: &Sizes) -> anyhow::Result<Peak> {
-        ensure!(self.has_kexec, "this kernel has no kexec (CONFIG_KEXEC_FILE): start Phase Boot from a stick instead");
         ensure!(
-            !self.disabled,
+            self.kexec != Kexec::Absent,
+            "this kernel has no kexec (CONFIG_KEXEC_FILE): start Phase Boot from a stick instead"
+        );
+        ensure!(
+            self.kexec != Kexec::Disabled,
             "kernel.kexec_load_disabled is 1, which holds until the next restart: find out who sets it (grep -r \
              kexec_load_disabled /etc/sysctl.d /usr/lib/sysctl.d), and restart without it"
         );

@@ -209,26 +209,26 @@ impl Build {
     fn install(&self, out: &Path, root: &Path, inputs: &str) -> anyhow::Result<()> {
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let temporary = tempfile::Builder::new().prefix(".build-").tempdir_in(out)?;
-        let made = temporary.path().canonicalize()?.join("root");
-        let boot = made.join("boot");
+        let finished = temporary.path().canonicalize()?.join("root");
+        let boot = finished.join("boot");
         fs::create_dir_all(&boot)?;
         let release = fs::read_to_string(self.objects.join("include/config/kernel.release"))?;
         let release = release.trim();
         fs::copy(self.objects.join(of_kbuild(self.arch).1), boot.join(format!("vmlinuz-{release}")))?;
         fs::copy(self.config(), boot.join(format!("config-{release}")))?;
         let mut make = self.make()?;
-        make.arg(format!("INSTALL_MOD_PATH={}", made.display())).args(["INSTALL_MOD_STRIP=1", "modules_install"]);
+        make.arg(format!("INSTALL_MOD_PATH={}", finished.display())).args(["INSTALL_MOD_STRIP=1", "modules_install"]);
         command::output(&mut make)?;
         // They lead into this checkout.
         for link in ["build", "source"] {
-            fs::remove_file(made.join("lib/modules").join(release).join(link))?;
+            fs::remove_file(finished.join("lib/modules").join(release).join(link))?;
         }
-        command::output(command::find("depmod", "kmod")?.arg("-b").arg(&made).arg(release))?;
-        fs::write(made.join(STAMP), inputs)?;
+        command::output(command::find("depmod", "kmod")?.arg("-b").arg(&finished).arg(release))?;
+        fs::write(finished.join(STAMP), inputs)?;
         if root.exists() {
             fs::remove_dir_all(root).with_context(|| format!("cannot remove the old {}", root.display()))?;
         }
-        fs::rename(&made, root).with_context(|| format!("cannot put {} in its place", root.display()))
+        fs::rename(&finished, root).with_context(|| format!("cannot put {} in its place", root.display()))
     }
 
     fn make(&self) -> anyhow::Result<Command> {

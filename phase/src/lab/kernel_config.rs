@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    /// As `make olddefconfig` leaves it when CRYPTO_SHA256 is a module: KEXEC_FILE depends on a built-in.
+    /// As `make olddefconfig` leaves it when `CRYPTO_SHA256` is a module: `KEXEC_FILE` depends on a built-in.
     const MADE: &str = "# Automatically generated file\nCONFIG_CRYPTO=y\nCONFIG_CRYPTO_SHA256=m\nCONFIG_LOCALVERSION=\"-x\"\n\
                         # CONFIG_SWAP is not set\nCONFIG_NR_CPUS=64\n";
 
