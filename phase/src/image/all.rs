@@ -136,8 +136,8 @@ pub fn all(args: &AllArgs) -> anyhow::Result<Report> {
         files: Vec::new(),
     };
     let files = sums(&report)?;
-    let list: String = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path)).collect();
-    output::write(&args.out.join(SUMS), list.as_bytes(), 0o644, existing)?;
+    let lines: Vec<String> = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path)).collect();
+    output::write(&args.out.join(SUMS), lines.concat().as_bytes(), 0o644, existing)?;
     Ok(Report { files, ..report })
 }
 
