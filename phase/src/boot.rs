@@ -38,7 +38,7 @@ Examples:
   phase boot --kernel vmlinuz --initrd boot.cpio.zst --append phase.origin=http://192.0.2.10:8000
   phase boot --kernel vmlinuz --initrd boot.cpio.zst --serve tree --batch --until switch:begin --json")]
 pub struct Args {
-    /// The kernel: a bzImage for a machine of x86_64, an Image for one of arm64
+    /// The kernel: a bzImage for a PC, an Image for a machine of arm64
     #[arg(long, value_name = "FILE")]
     pub kernel: PathBuf,
     /// The initramfs

@@ -73,12 +73,11 @@ impl Bench {
         let [tree, published] = [OURS, BASELINE].map(|name| web.join(name));
         fs::create_dir_all(&published).with_context(|| format!("cannot make {}", published.display()))?;
         step("the kernel and a root of 60 MB");
-        let kernel = match &args.kernel_root {
-            Some(root) => KernelRoot::open(root)?,
-            None => {
-                let flavour = lab::kernel::default_flavour(Arch::COMPILED);
-                lab::kernel::fetch(Arch::COMPILED, &flavour, &args.dir.join("kernel"))?
-            }
+        let kernel = if let Some(root) = &args.kernel_root {
+            KernelRoot::open(root)?
+        } else {
+            let flavour = lab::kernel::default_flavour(Arch::COMPILED);
+            lab::kernel::fetch(Arch::COMPILED, &flavour, &args.dir.join("kernel"))?
         };
         let rootfs = own.join("rootfs.squashfs");
         tiny_root::make(Arch::COMPILED, &rootfs, Some(ROOT_BYTES))?;

@@ -71,7 +71,7 @@ impl Apt {
                 Ok(_) => write(&updated, "")?,
                 // Without a network, what is known does.
                 Err(error) if updated.exists() => {
-                    eprintln!("phase: apt's lists of {} stay old: {error:#}", debian_name(arch))
+                    eprintln!("phase: apt's lists of {} stay old: {error:#}", debian_name(arch));
                 }
                 Err(error) => return Err(error),
             }

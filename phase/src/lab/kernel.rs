@@ -34,7 +34,7 @@ pub struct Args {
     /// What follows `linux-image-` in the package's name; cloud-amd64 or cloud-arm64 if not given
     #[arg(long, value_name = "NAME")]
     pub flavour: Option<String>,
-    /// The architecture: x86_64 or aarch64; the host's own if not given
+    /// The architecture: `x86_64` or `aarch64`; the host's own if not given
     #[arg(long, default_value_t = Arch::COMPILED)]
     pub arch: Arch,
     /// Use this folder with boot/vmlinuz-* and lib/modules/* instead of a package
@@ -55,12 +55,11 @@ pub fn default_flavour(arch: Arch) -> String {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let kernel = match &args.kernel_root {
-        Some(root) => KernelRoot::open(root)?,
-        None => {
-            let flavour = args.flavour.clone().unwrap_or_else(|| default_flavour(args.arch));
-            fetch(args.arch, &flavour, &args.out)?
-        }
+    let kernel = if let Some(root) = &args.kernel_root {
+        KernelRoot::open(root)?
+    } else {
+        let flavour = args.flavour.clone().unwrap_or_else(|| default_flavour(args.arch));
+        fetch(args.arch, &flavour, &args.out)?
     };
     if args.json {
         println!("{:#}", json!({"root": kernel.root, "version": kernel.version, "kernel": kernel.kernel()}));

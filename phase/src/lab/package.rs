@@ -27,7 +27,7 @@ pub struct Args {
     /// The package's name
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// The architecture: x86_64 or aarch64; the host's own if not given
+    /// The architecture: `x86_64` or `aarch64`; the host's own if not given
     #[arg(long, default_value_t = Arch::COMPILED)]
     pub arch: Arch,
     /// Where it goes: DIR/ARCH/NAME

@@ -59,7 +59,7 @@ pub struct Args {
     /// Pad to about so many MB (10^6 bytes)
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=2000))]
     pub size: Option<u64>,
-    /// The architecture: x86_64 or aarch64; the host's own if not given
+    /// The architecture: `x86_64` or `aarch64`; the host's own if not given
     #[arg(long, default_value_t = Arch::COMPILED)]
     pub arch: Arch,
 }
