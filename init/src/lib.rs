@@ -49,3 +49,8 @@ pub mod timeline;
 pub mod tpm;
 pub mod uevent;
 pub mod worker;
+
+/// Signs releases.
+#[cfg(test)]
+#[path = "../../verify/tests/support/release.rs"]
+mod release;

@@ -2,9 +2,7 @@ use verify::pieces::{self, PieceList};
 use verify::{Artifact, ArtifactError, Sha256Digest};
 
 use super::*;
-
-#[path = "../../../verify/tests/support/release.rs"]
-pub(crate) mod release;
+use crate::release;
 
 #[derive(Debug, thiserror::Error)]
 enum Error {

@@ -2,10 +2,7 @@ use rustix::io::Errno;
 use verify::Timestamp;
 
 use super::*;
-
-/// Signs releases.
-#[path = "../../../../verify/tests/support/release.rs"]
-mod release;
+use crate::release;
 
 /// The one of docs/formats.md, "Test vectors".
 const TRUST: &str = r#"{"schema":"phase.trust/1","channel":"demo","epoch":1,"built":"2026-11-20T12:00:00Z","minimum_version":0,"roles":{"root":{"threshold":1,"keys":[{"public":"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c","name":"TEST 2"}]},"release":{"threshold":1,"keys":[{"public":"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a","name":"TEST 1"}]}},"policy":{"expiry":"refuse","rescue_prompt":false,"state":"warn"}}"#;

@@ -2,7 +2,7 @@ use verify::pieces::Destination;
 use verify::{Artifact, ArtifactError, Chunks, PieceList, Pieces};
 
 use super::*;
-use crate::arena::tests::release;
+use crate::release;
 
 pub(in crate::share) const PIECE: usize = 64 << 10;
 
