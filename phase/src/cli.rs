@@ -7,7 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{announce, boot, compare, demo, image, kexec, keygen, lab, measured, publish, put_live, search, serve, sign, size, trust};
+use crate::{
+    announce, boot, compare, demo, image, kexec, keygen, lab, measured, publish, put_live, search, serve, sign, size,
+    trust,
+};
 
 const EXAMPLES: &str = "\
 From nothing to a served release:

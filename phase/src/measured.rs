@@ -48,6 +48,7 @@ impl From<(Bank, Vec<u8>)> for Register {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn as_text<S: serde::Serializer>(bank: &Bank, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(bank)
 }

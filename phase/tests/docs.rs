@@ -124,7 +124,8 @@ fn commands_have_the_options_that_the_documents_use() {
 fn names_in_docs() -> Vec<String> {
     let entries = fs::read_dir(checkout().join("docs")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
+    let mut names: Vec<String> =
+        names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "md")).collect();
     names.sort();
     names
 }

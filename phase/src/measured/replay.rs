@@ -143,11 +143,11 @@ fn print(replayed: &Replayed) {
     match (whole, agrees) {
         (true, Some(true)) => println!("The log leads to what the TPM holds."),
         (_, Some(false)) => {
-            println!("The log does NOT lead to what the TPM holds: it was changed, or is of another boot.")
+            println!("The log does NOT lead to what the TPM holds: it was changed, or is of another boot.");
         }
         (false, _) => println!("The log was CHANGED."),
         (true, None) => {
-            println!("The log is whole. Whether it is this machine's, its registers tell: --local or --pcrs.")
+            println!("The log is whole. Whether it is this machine's, its registers tell: --local or --pcrs.");
         }
     }
 }

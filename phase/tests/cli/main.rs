@@ -27,5 +27,4 @@ mod serve;
 mod signer;
 mod trust;
 mod uki;
-mod uki;
 mod write;

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::common::{directory, fails, json, key, keys_and_trust, phase, publish, release_files, succeeds};
 
-/// What the log `a-kexec` of the fuzz corpus, which a Python program wrote, leads to: by tpm2_eventlog.
+/// What the log `a-kexec` of the fuzz corpus, which a Python program wrote, leads to: by `tpm2_eventlog`.
 const SHA256: &str = "0e3fe5417857563630ff7684f7f41ee9c5f8e0dbcec1ca39a3bcf70783a18283";
 const SHA1: &str = "ce0880f5a982c9245d1a278d0de5df95f4b36255";
 

@@ -48,7 +48,20 @@ use row::Row;
 
 /// The table, in the order in which it is printed.
 fn rows() -> Vec<Row> {
-    [disk::rows(), memory::rows(), iso::rows(), qcow2::rows(), uki::rows(), secure_boot::rows(), kernel::rows(), network::rows(), kexec::rows(), arm64::rows(), quick_start::rows()].concat()
+    [
+        disk::rows(),
+        memory::rows(),
+        iso::rows(),
+        qcow2::rows(),
+        uki::rows(),
+        secure_boot::rows(),
+        kernel::rows(),
+        network::rows(),
+        kexec::rows(),
+        arm64::rows(),
+        quick_start::rows(),
+    ]
+    .concat()
 }
 
 fn main() -> ExitCode {
