@@ -32,7 +32,6 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::new("arm64-debian", "boots in internet mode to Debian's login", debian),
         Row::new("arm64-uefi", "boots in private mode from a virtio disk", || uefi(Bus::VirtioBlk, Mode::Private)),
         Row::new("arm64-usb", "boots in local mode from a USB stick", || uefi(Bus::Usb, Mode::Local)),
-        Row::new("arm64-sata", "boots in internet mode from a SATA disk", || uefi(Bus::Sata, Mode::Internet)),
         Row::new("arm64-UKI", "boots in local mode, which is in it, by the firmware alone", uki),
         Row::new("quick-start-arm64", "docs/quick-start-arm64.md boots as it stands, in private mode", quick_start),
     ]
