@@ -1,11 +1,12 @@
 //! `phase image`: the initramfs of stage one, with its trust and configuration, and that of a release, with its modules;
-//! disks around the first, and images written to sticks.
+//! what machines start from around the first (disk, disc, UKI, network folder), and images written to sticks.
 //!
 //! What a machine would refuse at boot (a trust file, a configuration, a module that the kernel lacks) is refused here.
 
 pub mod all;
 pub mod config;
 pub mod disk;
+pub mod folder;
 pub mod iso;
 pub mod parts;
 pub mod pxe;
@@ -77,7 +78,7 @@ pub struct InitramfsArgs {
     #[arg(long, value_name = "FILE", required_if_eq("stage", "boot"))]
     pub trust: Option<PathBuf>,
     /// The configuration, checked as it is (stage boot)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "dht_locator", "dht_bootstrap", "on_failure", "attempts", "state"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "dht_locator", "dht_bootstrap", "on_failure", "attempts", "state", "measure"])]
     pub config: Option<PathBuf>,
     /// What config.json says
     #[command(flatten)]
@@ -145,11 +146,11 @@ pub struct Member {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::All(args) => output::show(&all::all(args)?, args.json, all::print)?,
+        Command::All(args) => output::show(&all::all(args)?, args.folder.json, all::print)?,
         Command::Disk(args) => output::show(&disk::disk(args)?, args.output.json, disk::print)?,
         Command::Initramfs(args) => output::show(&initramfs(args)?, args.json, print)?,
         Command::Iso(args) => output::show(&iso::iso(args)?, args.output.json, iso::print)?,
-        Command::Pxe(args) => output::show(&pxe::pxe(args)?, args.json, pxe::print)?,
+        Command::Pxe(args) => output::show(&pxe::pxe(args)?, args.folder.json, pxe::print)?,
         Command::Uki(args) => output::show(&uki::uki(args)?, args.output.json, uki::print)?,
         Command::Write(args) => return write::run(args),
     }
@@ -201,8 +202,8 @@ fn stage(args: &InitramfsArgs) -> anyhow::Result<Stage> {
     match (args.stage, &args.trust) {
         (StageName::Root, None) if !options => Ok(Stage::Root),
         (StageName::Root, _) => {
-            let problem = "--trust, --config, --tls-roots, --origin, --dht-locator, --dht-bootstrap, --on-failure, --attempts \
-                           and --state are for --stage boot only";
+            let problem = "--trust, --config, --tls-roots, --origin, --dht-locator, --dht-bootstrap, --on-failure, --attempts, \
+                           --state and --measure are for --stage boot only";
             Err(UsageError(problem.to_owned()).into())
         }
         (StageName::Boot, Some(trust)) => Ok(Stage::Boot {

@@ -3,14 +3,14 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use serde::Serialize;
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempPath};
 
 /// What happens to a file that already stands where the output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +88,27 @@ pub fn persist(file: NamedTempFile, path: &Path, mode: u32, existing: Existing) 
     }
     .map_err(|failure| failure.error)
     .with_context(context)?;
-    let directory = parent(path);
-    File::open(&directory).and_then(|file| file.sync_all()).with_context(context)
+    sync_parent(path).with_context(context)
+}
+
+/// Gives a finished file another name on the same file system, durably.
+///
+/// # Errors
+/// A file has that name and `existing` keeps it, or the file system refuses.
+pub fn rename(from: &Path, to: &Path, existing: Existing) -> anyhow::Result<()> {
+    let context = || format!("cannot write {}", to.display());
+    let file = TempPath::try_from_path(from).with_context(context)?;
+    match existing {
+        Existing::Keep => file.persist_noclobber(to),
+        Existing::Replace => file.persist(to),
+    }
+    .map_err(|failure| failure.error)
+    .with_context(context)?;
+    sync_parent(to).with_context(context)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    File::open(parent(path))?.sync_all()
 }
 
 /// Reads a whole file of at most `limit` bytes.

@@ -1,11 +1,10 @@
 //! `phase image all`: every way in that one kernel and one initramfs have, in one folder, with a list of digests.
 //!
 //! Guarantees: each file is the one that its own command makes of the same options; `SHA256SUMS` is written last, when all of
-//! them are there.
+//! them are there; what fails before leaves the folder as it was.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs::File,
     path::{Path, PathBuf},
 };
 
@@ -16,11 +15,12 @@ use serde::Serialize;
 
 use super::{
     disk::{self, DiskArgs, Format},
+    folder::Folder,
     iso::{self, IsoArgs},
     parts::{Grub, Output, Parts},
     pxe::{self, PxeArgs},
     secure_boot::SecureBoot,
-    uki::{self, UkiArgs},
+    uki::{self, Signing, UkiArgs},
 };
 use crate::{
     output::{self, Existing},
@@ -29,6 +29,12 @@ use crate::{
 
 /// The list of digests, as `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
+/// What the artefacts are called.
+const DISK: &str = "phase.img";
+const QCOW2: &str = "phase.qcow2";
+const ISO: &str = "phase.iso";
+const UKI: &str = "phase.efi";
+const PXE: &str = "pxe";
 
 /// Makes every artefact of a boot kernel and its initramfs: disk images, disc, UKI, and a folder for network boot.
 #[derive(clap::Args)]
@@ -49,24 +55,15 @@ pub struct AllArgs {
     /// The mode of the UKI: internet, local or private; without it, Phase Boot's menu asks
     #[arg(long, value_name = "MODE")]
     pub mode: Option<Mode>,
-    /// The private key (PEM) that the UKI is signed with
-    #[arg(long, value_name = "FILE", requires = "sign_cert")]
-    pub sign_key: Option<PathBuf>,
-    /// The key's certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "sign_key")]
-    pub sign_cert: Option<PathBuf>,
+    /// Who signs the UKI
+    #[command(flatten)]
+    pub signing: Signing,
     /// Where GRUB comes from
     #[command(flatten)]
     pub grub: Grub,
-    /// The folder to make; an empty one may be there
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Put the files into a folder that has some already, and replace those of the same names
-    #[arg(long)]
-    pub force: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
+    /// Where the folder goes
+    #[command(flatten)]
+    pub folder: Folder,
 }
 
 const EXAMPLES: &str = "\
@@ -111,34 +108,18 @@ pub struct Sum {
 /// Makes the folder.
 ///
 /// # Errors
-/// What any of the commands says; those that were made before stay, without a list.
+/// What any of the commands says; the folder is as it was then.
 pub fn all(args: &AllArgs) -> anyhow::Result<Report> {
-    let existing = Existing::from_force(args.force);
-    if existing == Existing::Keep {
-        pxe::refuse_files(&args.out)?;
-    }
+    args.folder.existing()?;
     args.parts.check(&[Arch::X86_64])?;
-    fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {}", args.out.display()))?;
-    // A list of what was there before would be wrong from the first new file on.
-    match fs::remove_file(args.out.join(SUMS)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {} of {}", SUMS, args.out.display()));
-        }
-        _ => {}
-    }
-    let report = Report {
-        out: args.out.clone(),
-        disk: disk::disk(&args.disk(Format::Raw, "phase.img")).context("phase.img")?,
-        qcow2: disk::disk(&args.disk(Format::Qcow2, "phase.qcow2")).context("phase.qcow2")?,
-        iso: iso::iso(&args.iso()).context("phase.iso")?,
-        uki: uki::uki(&args.uki()).context("phase.efi")?,
-        pxe: pxe::pxe(&args.pxe()).context("pxe/")?,
-        files: Vec::new(),
-    };
-    let files = sums(&report)?;
-    let lines: Vec<String> = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path)).collect();
-    output::write(&args.out.join(SUMS), lines.concat().as_bytes(), 0o644, existing)?;
-    Ok(Report { files, ..report })
+    let staging = args.folder.stage()?;
+    let mut report = args.make(staging.path())?;
+    let lines: Vec<String> = report.files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path)).collect();
+    output::write(&staging.path().join(SUMS), lines.concat().as_bytes(), 0o644, Existing::Keep)?;
+    let paths: Vec<&str> = report.files.iter().map(|file| file.path.as_str()).collect();
+    staging.finish(&paths, Some(SUMS))?;
+    report.stands_in(&args.folder.out);
+    Ok(report)
 }
 
 /// Prints what was made.
@@ -150,12 +131,35 @@ pub fn print(report: &Report) {
     println!("digests      {}", report.out.join(SUMS).display());
 }
 
+impl Report {
+    /// Names the place of every artefact in `folder`.
+    fn stands_in(&mut self, folder: &Path) {
+        folder.clone_into(&mut self.out);
+        self.disk.out = folder.join(DISK);
+        self.qcow2.out = folder.join(QCOW2);
+        self.iso.out = folder.join(ISO);
+        self.uki.out = folder.join(UKI);
+        self.pxe.out = folder.join(PXE);
+    }
+}
+
 impl AllArgs {
-    fn output(&self, name: &str) -> Output {
-        Output { out: self.out.join(name), force: self.force, json: false }
+    /// Makes every artefact in `folder`, which is empty.
+    fn make(&self, folder: &Path) -> anyhow::Result<Report> {
+        let mut report = Report {
+            out: folder.to_owned(),
+            disk: disk::disk(&self.disk(Format::Raw, folder.join(DISK))).context(DISK)?,
+            qcow2: disk::disk(&self.disk(Format::Qcow2, folder.join(QCOW2))).context(QCOW2)?,
+            iso: iso::iso(&self.iso(folder.join(ISO))).context(ISO)?,
+            uki: uki::uki(&self.uki(folder.join(UKI))).context(UKI)?,
+            pxe: pxe::pxe(&self.pxe(folder.join(PXE))).context(PXE)?,
+            files: Vec::new(),
+        };
+        report.files = sums(&report)?;
+        Ok(report)
     }
 
-    fn disk(&self, format: Format, name: &str) -> DiskArgs {
+    fn disk(&self, format: Format, out: PathBuf) -> DiskArgs {
         DiskArgs {
             parts: self.parts.clone(),
             release: self.release.clone(),
@@ -163,46 +167,34 @@ impl AllArgs {
             secure_boot: self.secure_boot.clone(),
             format,
             grub: self.grub.clone(),
-            output: self.output(name),
+            output: new_file(out),
         }
     }
 
-    fn iso(&self) -> IsoArgs {
-        IsoArgs {
-            parts: self.parts.clone(),
-            release: self.release.clone(),
-            grub: self.grub.clone(),
-            output: self.output("phase.iso"),
-        }
+    fn iso(&self, out: PathBuf) -> IsoArgs {
+        let (release, grub) = (self.release.clone(), self.grub.clone());
+        IsoArgs { parts: self.parts.clone(), release, grub, output: new_file(out) }
     }
 
-    fn uki(&self) -> UkiArgs {
-        UkiArgs {
-            parts: self.parts.clone(),
-            mode: self.mode,
-            sign_key: self.sign_key.clone(),
-            sign_cert: self.sign_cert.clone(),
-            stub: None,
-            output: self.output("phase.efi"),
-        }
+    fn uki(&self, out: PathBuf) -> UkiArgs {
+        let (mode, signing) = (self.mode, self.signing.clone());
+        UkiArgs { parts: self.parts.clone(), mode, signing, stub: None, output: new_file(out) }
     }
 
-    fn pxe(&self) -> PxeArgs {
-        PxeArgs {
-            parts: self.parts.clone(),
-            grub: self.grub.clone(),
-            server: None,
-            out: self.out.join("pxe"),
-            force: self.force,
-            json: false,
-        }
+    fn pxe(&self, out: PathBuf) -> PxeArgs {
+        let folder = Folder { out, force: false, json: false };
+        PxeArgs { parts: self.parts.clone(), grub: self.grub.clone(), server: None, folder }
     }
+}
+
+fn new_file(out: PathBuf) -> Output {
+    Output { out, force: false, json: false }
 }
 
 /// The digest of every file that was made, by name.
 fn sums(report: &Report) -> anyhow::Result<Vec<Sum>> {
-    let network = report.pxe.files.iter().map(|file| format!("pxe/{}", file.path));
-    let images = ["phase.efi", "phase.img", "phase.iso", "phase.qcow2"].map(str::to_owned);
+    let network = report.pxe.files.iter().map(|file| format!("{PXE}/{}", file.path));
+    let images = [DISK, QCOW2, ISO, UKI].map(str::to_owned);
     let mut paths: Vec<String> = images.into_iter().chain(network).collect();
     paths.sort();
     paths.into_iter().map(|path| sum(&report.out, path)).collect()

@@ -1,8 +1,8 @@
 //! `phase image pxe`: a folder that a server of TFTP or HTTP gives away as it is, and that machines are started from over a
 //! network, by PXE, iPXE or UEFI's HTTP boot.
 //!
-//! Guarantees: nothing in it names a server or a path unless `--server` does, so that it may stand anywhere; the same kernel, initramfs, parameters and
-//! GRUB give the same bytes. A folder that is there stays as it is, unless `--force` replaces the files of the same names.
+//! Guarantees: nothing in it names a server or a path unless `--server` does, so that it may stand anywhere; the same kernel,
+//! initramfs, parameters and GRUB give the same bytes; a server sees all of its files, or none.
 
 use std::{
     fs,
@@ -17,7 +17,10 @@ use initramfs::{
 };
 use serde::Serialize;
 
-use super::parts::{Grub, Parts};
+use super::{
+    folder::Folder,
+    parts::{Grub, Parts},
+};
 use crate::{
     cli::UsageError,
     output::{self, Existing},
@@ -62,15 +65,9 @@ pub struct PxeArgs {
     /// cannot be set. The folder has to be the root of that server then
     #[arg(long, value_name = "ADDRESS", value_parser = server)]
     pub server: Option<String>,
-    /// The folder to make; an empty one may be there
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Put the files into a folder that has some already, and replace those of the same names
-    #[arg(long)]
-    pub force: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
+    /// Where the folder goes
+    #[command(flatten)]
+    pub folder: Folder,
 }
 
 const EXAMPLES: &str = "\
@@ -106,10 +103,7 @@ pub struct Made {
 /// # Errors
 /// Kernel or initramfs are not what a machine would take, GRUB is missing, or the folder has files already.
 pub fn pxe(args: &PxeArgs) -> anyhow::Result<Report> {
-    let existing = Existing::from_force(args.force);
-    if existing == Existing::Keep {
-        refuse_files(&args.out)?;
-    }
+    args.folder.existing()?;
     args.parts.check(&[Arch::X86_64])?;
     let bar = progress::spinner("making the folder");
     let mut files = texts(&args.parts)?;
@@ -118,13 +112,16 @@ pub fn pxe(args: &PxeArgs) -> anyhow::Result<Report> {
         files.push(BootFile { path: path.to_owned(), content: Content::File(source.clone()) });
     }
     files.sort_by(|one, other| one.path.cmp(&other.path));
+    let staging = args.folder.stage()?;
     let mut made = Vec::new();
     for file in files {
-        let size = put(&args.out, &file, existing)?;
+        let size = put(staging.path(), &file)?;
         made.push(Made { path: file.path, size });
     }
+    let paths: Vec<&str> = made.iter().map(|file| file.path.as_str()).collect();
+    staging.finish(&paths, None)?;
     bar.finish_and_clear();
-    Ok(Report { out: args.out.clone(), files: made })
+    Ok(Report { out: args.folder.out.clone(), files: made })
 }
 
 /// Prints what was made.
@@ -167,8 +164,8 @@ fn texts(parts: &Parts) -> anyhow::Result<Vec<BootFile>> {
     Ok(files)
 }
 
-/// Writes one file of the folder; returns its size in bytes.
-fn put(folder: &Path, file: &BootFile, existing: Existing) -> anyhow::Result<u64> {
+/// Writes one file to `folder`, where none is yet; returns its size in bytes.
+fn put(folder: &Path, file: &BootFile) -> anyhow::Result<u64> {
     let path = folder.join(&file.path);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
@@ -184,20 +181,6 @@ fn put(folder: &Path, file: &BootFile, existing: Existing) -> anyhow::Result<u64
             .and_then(|mut source| std::io::copy(&mut source, temporary.as_file_mut()))
             .with_context(|| format!("cannot copy {} to {}", source.display(), path.display()))?,
     };
-    output::persist(temporary, &path, 0o644, existing)?;
+    output::persist(temporary, &path, 0o644, Existing::Keep)?;
     Ok(size)
-}
-
-/// Fails if the folder has something in it, or is none.
-pub(super) fn refuse_files(folder: &Path) -> anyhow::Result<()> {
-    match fs::read_dir(folder) {
-        Ok(mut entries) => anyhow::ensure!(
-            entries.next().is_none(),
-            "{} exists already and has files; --force replaces those of the same names, and leaves others",
-            folder.display()
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot look into {}", folder.display())),
-    }
-    Ok(())
 }

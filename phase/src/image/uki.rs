@@ -23,18 +23,33 @@ pub struct UkiArgs {
     /// internet, local or private; without it, Phase Boot's menu asks
     #[arg(long, value_name = "MODE")]
     pub mode: Option<Mode>,
-    /// The private key (PEM) that it is signed with, for Secure Boot; sbsign asks for its passphrase
-    #[arg(long, value_name = "FILE", requires = "sign_cert")]
-    pub sign_key: Option<PathBuf>,
-    /// The key's certificate (PEM), which the firmware has to have in its db
-    #[arg(long, value_name = "FILE", requires = "sign_key")]
-    pub sign_cert: Option<PathBuf>,
+    /// Who signs it
+    #[command(flatten)]
+    pub signing: Signing,
     /// systemd's stub, instead of Debian's for the kernel's architecture
     #[arg(long, value_name = "FILE")]
     pub stub: Option<PathBuf>,
     /// Where the image goes
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Whose signature a UKI gets, if it gets one.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Signing {
+    /// The private key (PEM) that the UKI is signed with, for Secure Boot; sbsign asks for its passphrase
+    #[arg(long = "sign-key", value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+    /// The key's certificate (PEM), which the firmware has to have in its db
+    #[arg(long = "sign-cert", value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+}
+
+impl Signing {
+    fn signer(&self) -> Option<Signer> {
+        let (key, certificate) = self.key.clone().zip(self.certificate.clone())?;
+        Some(Signer { key, certificate })
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -91,8 +106,7 @@ pub fn uki(args: &UkiArgs) -> anyhow::Result<Report> {
     std::fs::write(image.path(), &bytes)?;
     // sbsign may ask for a passphrase, where the bar would stand.
     bar.finish_and_clear();
-    let signer = args.sign_key.clone().zip(args.sign_cert.clone());
-    let signer = signer.map(|(key, certificate)| Signer { key, certificate });
+    let signer = args.signing.signer();
     if let Some(signer) = &signer {
         signer.sign(image.path())?;
     }

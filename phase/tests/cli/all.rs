@@ -41,16 +41,34 @@ fn two_builds_in_different_folders_are_equal_and_their_digests_hold() {
 }
 
 #[test]
-fn a_folder_with_files_stays_and_a_failure_leaves_no_list() {
+fn a_folder_with_files_stays_and_a_failure_changes_nothing() {
     let home = remembering();
+    // Disks and disc take any kernel, so that it is the UKI that fails, when they are made.
+    let failure = |more: &[&str]| {
+        let error = fails(home.path(), &[&ALL[..], more].concat(), 1);
+        assert!(error.contains("phase.efi: the kernel is no UEFI program"), "{error}");
+    };
+    failure(&[]);
     let images = home.path().join("images");
+    assert!(!images.exists(), "a part of the artefacts stayed behind");
+
     fs::create_dir(&images).unwrap();
     fs::write(images.join("SHA256SUMS"), "of before\n").unwrap();
     let error = fails(home.path(), &ALL, 1);
     assert!(error.contains("images exists already and has files; --force replaces those"), "{error}");
+    failure(&["--force"]);
     assert_eq!(fs::read(images.join("SHA256SUMS")).unwrap(), b"of before\n");
+    assert_eq!(fs::read_dir(&images).unwrap().count(), 1, "a part of the artefacts stayed behind");
 
-    let error = fails(home.path(), &[&ALL[..], &["--force", "--grub", "."]].concat(), 1);
-    assert!(error.contains("phase.img: ") && error.contains("apt-get install grub-pc-bin"), "{error}");
-    assert_eq!(fs::read_dir(&images).unwrap().count(), 0, "a list of what is not there any more");
+    fs::write(home.path().join("vmlinuz"), efi_kernel(0x0020_f000)).unwrap();
+    fs::create_dir_all(images.join("pxe/vmlinuz")).unwrap();
+    let error = fails(home.path(), &[&ALL[..], &["--force"]].concat(), 1);
+    assert!(error.contains("images/pxe/vmlinuz is a folder; wanted a file of this name, or none"), "{error}");
+    assert_eq!(fs::read(images.join("SHA256SUMS")).unwrap(), b"of before\n");
+    fs::remove_dir(images.join("pxe/vmlinuz")).unwrap();
+    let report = json(home.path(), &[&ALL[..], &["--force", "--json"]].concat());
+    program(&images, "sha256sum", &["--check", "--strict", "--quiet", "SHA256SUMS"]);
+    for (artefact, path) in [("disk", "images/phase.img"), ("uki", "images/phase.efi"), ("pxe", "images/pxe")] {
+        assert_eq!(report[artefact]["out"], path);
+    }
 }

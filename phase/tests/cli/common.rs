@@ -128,6 +128,15 @@ pub(crate) fn initramfs(files: &[(&str, &[u8])]) -> Vec<u8> {
     archive
 }
 
+/// A folder with a kernel and an initramfs of this stage.
+pub(crate) fn home(stage: &str) -> tempfile::TempDir {
+    let home = directory();
+    fs::write(home.path().join("vmlinuz"), kernel(0x0020_f000)).unwrap();
+    fs::write(home.path().join("boot.cpio"), initramfs(&[("etc/phase/stage", stage.as_bytes())])).unwrap();
+    program(home.path(), "zstd", &["-q", "boot.cpio", "-o", "boot.zst"]);
+    home
+}
+
 /// `phase publish` of [`release_files`] as version `version`, and what else is said.
 pub(crate) fn publish<'a>(version: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut arguments = vec!["publish", "--tree", "tree", "--channel", "demo", "--arch", "x86_64", "--key", "release"];

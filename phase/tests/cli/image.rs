@@ -173,9 +173,21 @@ fn what_a_machine_would_refuse_is_not_packed() {
         let error = fails(home.path(), &[&boot[..], &out, more].concat(), status);
         assert!(error.contains(says), "{more:?}: {error}");
     }
-    for option in [["--trust", "trust.json"], ["--dht-locator", LOCATOR], ["--tls-roots", "broken.json"]] {
+    // A file that says everything, and an option that would say it again.
+    for option in [["--attempts", "2"], ["--measure", "required"], ["--state", "none"]] {
+        let config = ["--init", "init", "--trust", "trust.json", "--config", "broken.json"];
+        let error = fails(home.path(), &[&boot[..], &out, &config, &option].concat(), 2);
+        assert!(error.contains("cannot be used with"), "{option:?}: {error}");
+    }
+    let of_stage_one = [
+        ["--trust", "trust.json"],
+        ["--dht-locator", LOCATOR],
+        ["--tls-roots", "broken.json"],
+        ["--measure", "always"],
+    ];
+    for option in of_stage_one {
         let error = fails(home.path(), &[&ROOT[..], &option].concat(), 2);
-        assert!(error.contains("for --stage boot only"), "{error}");
+        assert!(error.contains("for --stage boot only") && error.contains(option[0]), "{error}");
     }
     let unknown = ["--kernel-root", "kernel", "--modules", "root,lop"];
     let error = fails(home.path(), &[&ROOT[..], &unknown].concat(), 1);

@@ -3,18 +3,9 @@
 
 use std::fs;
 
-use crate::common::{directory, fails, initramfs, kernel, program};
+use crate::common::{fails, home};
 
 const FILES: [&str; 6] = ["kexec", "--kernel", "vmlinuz", "--initramfs", "boot.zst", "--dry-run"];
-
-/// A folder with a kernel and an initramfs of this stage.
-fn home(stage: &str) -> tempfile::TempDir {
-    let home = directory();
-    fs::write(home.path().join("vmlinuz"), kernel(0x0020_f000)).unwrap();
-    fs::write(home.path().join("boot.cpio"), initramfs(&[("etc/phase/stage", stage.as_bytes())])).unwrap();
-    program(home.path(), "zstd", &["-q", "boot.cpio", "-o", "boot.zst"]);
-    home
-}
 
 fn refusal(home: &tempfile::TempDir, options: &[&str], status: i32) -> String {
     fails(home.path(), &[&FILES[..], options].concat(), status)

@@ -2,18 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::common::{directory, fails, initramfs, json, kernel, program, succeeds};
+use crate::common::{fails, home, json, kernel, program, succeeds};
 
 const PXE: [&str; 8] = ["image", "pxe", "--kernel", "vmlinuz", "--initramfs", "boot.zst", "--out", "srv"];
-
-/// A folder with a kernel and an initramfs of this stage.
-fn home(stage: &str) -> tempfile::TempDir {
-    let home = directory();
-    fs::write(home.path().join("vmlinuz"), kernel(0x0020_f000)).unwrap();
-    fs::write(home.path().join("boot.cpio"), initramfs(&[("etc/phase/stage", stage.as_bytes())])).unwrap();
-    program(home.path(), "zstd", &["-q", "boot.cpio", "-o", "boot.zst"]);
-    home
-}
 
 /// Every file of the made folder, by name.
 fn files(home: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -105,4 +96,13 @@ fn files_of_somebody_else_stay() {
     succeeds(home.path(), &[&PXE[..], &["--force"]].concat());
     assert_eq!(files(home.path())["vmlinuz"], kernel(0x0020_f000));
     assert_eq!(files(home.path())["mine"], b"mine");
+
+    // One name that cannot be had: none is taken.
+    fs::write(home.path().join("srv/README.txt"), "older").unwrap();
+    fs::remove_file(home.path().join("srv/vmlinuz")).unwrap();
+    fs::create_dir(home.path().join("srv/vmlinuz")).unwrap();
+    let error = fails(home.path(), &[&PXE[..], &["--force"]].concat(), 1);
+    assert!(error.contains("srv/vmlinuz is a folder; wanted a file of this name, or none"), "{error}");
+    assert_eq!(files(home.path())["README.txt"], b"older");
+    assert!(!files(home.path()).keys().any(|name| name.starts_with(".phase-")), "a part stayed behind");
 }
