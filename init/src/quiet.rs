@@ -35,15 +35,27 @@ struct Device {
 }
 
 /// Links down, drivers off. A device that its driver keeps is said and left: the jump is still better than no boot. If a driver
-/// does not answer, there is no jump; what it shares the machine with gets its drivers back in the next attempt.
+/// does not answer, there is no jump, and the devices before it are given back: another way goes on under this kernel.
 pub fn network(root: &Path, console: &Console) -> Result<Quiet, KexecError> {
     crate::network::down(console);
+    release(root, PATIENCE, console)
+}
+
+fn release(root: &Path, patience: Duration, console: &Console) -> Result<Quiet, KexecError> {
     let begun = root.join(BEGUN);
     // Best effort: it only serves an attempt that comes after an accident.
     _ = begun.parent().map(std::fs::create_dir_all).and_then(|_| std::fs::write(&begun, "").ok());
     let mut released = Vec::new();
     for device in devices(&root.join("sys/class/net")) {
-        match device.let_go(PATIENCE)? {
+        let answer = match device.let_go(patience) {
+            Ok(answer) => answer,
+            Err(stuck) => {
+                // `begun` stays: that driver may let go later.
+                rebind(&released, console);
+                return Err(stuck);
+            }
+        };
+        match answer {
             Ok(()) => released.push(device),
             Err(error) => console.warn(format_args!(
                 "{} stays with its driver ({}): {error}; it may disturb the next kernel",
@@ -77,12 +89,16 @@ impl Quiet {
 
     /// Gives the devices back, so that another attempt has a network.
     pub fn undo(self, console: &Console) {
-        for device in self.released {
-            if let Err(error) = std::fs::write(device.driver.join("bind"), &device.name) {
-                console.warn(format_args!("{} got no driver back: {error}", device.name));
-            }
-        }
+        rebind(&self.released, console);
         _ = std::fs::remove_file(self.begun);
+    }
+}
+
+fn rebind(released: &[Device], console: &Console) {
+    for device in released {
+        if let Err(error) = std::fs::write(device.driver.join("bind"), &device.name) {
+            console.warn(format_args!("{} got no driver back: {error}", device.name));
+        }
     }
 }
 
@@ -149,6 +165,27 @@ mod tests {
         let device = Device { name: "0000:00:02.0".into(), driver: root.path().to_owned() };
         let error = device.let_go(Duration::from_millis(200)).unwrap_err();
         assert!(error.to_string().contains("the driver of 0000:00:02.0 does not let go"), "{error}");
+    }
+
+    #[test]
+    fn what_was_taken_before_a_driver_did_not_answer_is_given_back() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        for (interface, device, driver) in [("eth0", "0000:00:02.0", "stuck"), ("eth1", "0000:00:03.0", "good")] {
+            std::fs::create_dir_all(path("sys/class/net").join(interface)).unwrap();
+            std::fs::create_dir_all(path("devices").join(device)).unwrap();
+            std::fs::create_dir_all(path(driver)).unwrap();
+            symlink(path(driver), path("devices").join(device).join("driver")).unwrap();
+            symlink(path("devices").join(device), path("sys/class/net").join(interface).join("device")).unwrap();
+        }
+        let (fifo, mode) = (path("stuck/unbind"), rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let console = Console::attach(Path::new("/nowhere"), "", crate::console::Verbosity::Quiet);
+        let error = release(root.path(), Duration::from_millis(200), &console).unwrap_err();
+        assert!(matches!(&error, KexecError::Stuck { device, .. } if device == "0000:00:02.0"), "{error}");
+        assert_eq!(std::fs::read_to_string(path("good/unbind")).unwrap(), "0000:00:03.0");
+        assert_eq!(std::fs::read_to_string(path("good/bind")).unwrap(), "0000:00:03.0");
+        assert!(path(BEGUN).exists(), "the next attempt offers the other one to its driver");
     }
 
     #[test]
