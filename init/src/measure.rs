@@ -2,8 +2,8 @@
 //! written down (docs/measured-boot.md). Which events those are, and the form of the log, is the crate `verify`'s.
 //!
 //! Guarantees: nothing of a release is loaded or mounted before all of it was measured, or before the console said that it was
-//! not. A TPM that is not there, refuses or is silent delays a boot by [`PATIENCE`] at most and stops it only if config.json says
-//! so. What was measured once is not measured again, so that a second attempt leads to the same register as a single one.
+//! not. A TPM that is not there, refuses or is silent is waited for up to [`PATIENCE`] (and for as long as the kernel itself does not
+//! give up a command, which closing its device waits for) and stops a boot only if config.json says so. What was measured once is not measured again, so that a second attempt leads to the same register as a single one.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::tpm::codec::{self, Refused};
 use crate::tpm::{Device, pcr};
 
 /// How long all of it may take. A TPM for PCs is to extend a register within 750 ms (drivers/char/tpm/tpm2-cmd.c of Linux
-/// gives up then), and needs some 10 ms for it.
+/// gives up then, and on a read only after two minutes), and needs some 10 ms for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a boot does about its TPM.
@@ -129,7 +129,7 @@ impl Tpm {
         Outcome { log: Some(log), result: Ok(()) }
     }
 
-    /// The log of an earlier attempt, if it leads to what the register holds; else a new one that begins there.
+    /// The log of an earlier attempt, if it is whole and leads to what the register holds; else a new one that begins there.
     fn begin(&self, path: &Path, console: &Console) -> Result<Log, MeasureError> {
         let pcr::Banks { known, unknown } = pcr::banks(&self.ask(&pcr::capability())?)?;
         for algorithm in unknown {
@@ -142,7 +142,7 @@ impl Tpm {
             registers.push((bank, pcr::value(&self.ask(&pcr::read(bank))?, bank)?));
         }
         let earlier = config::read_small(path).ok().and_then(|bytes| Log::parse(&bytes).ok());
-        let earlier = earlier.filter(|log| log.registers() == registers);
+        let earlier = earlier.filter(|log| log.registers() == registers && log.changed().next().is_none());
         earlier.or_else(|| Log::new(registers)).ok_or(MeasureError::NoBank)
     }
 

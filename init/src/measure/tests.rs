@@ -77,6 +77,23 @@ fn a_log_that_does_not_lead_to_the_register_is_begun_again_from_there() {
     }
 }
 
+/// It would let a release be entered as one that is measured already.
+#[test]
+fn a_log_with_other_words_than_were_measured_is_begun_again() {
+    let machine = Machine::new();
+    machine.measure(&["one"]).result.unwrap();
+    let path = machine.root.path().join("run/phase/measured.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let place = bytes.len() - b"one".len();
+    bytes[place..].copy_from_slice(b"two");
+    std::fs::write(&path, bytes).unwrap();
+    let before = machine.registers();
+    let log = machine.measure(&["two"]).log.unwrap();
+    assert_eq!((log.start(), log.changed().count()), (&before[..], 0));
+    assert_ne!(machine.registers(), before);
+    assert_eq!(log.registers(), machine.registers());
+}
+
 #[test]
 fn what_a_tpm_that_fails_had_measured_is_kept() {
     let mut machine = Machine::new();
