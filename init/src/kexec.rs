@@ -89,7 +89,9 @@ fn meaning(errno: Errno) -> String {
         Errno::NODATA => "it has no signature",
         Errno::NOKEY => "it is signed by no key that this machine trusts",
         Errno::KEYREJECTED | Errno::BADMSG => "its signature does not fit it, or was revoked",
-        Errno::PERM => "kernel.kexec_load_disabled is set, or it has no signature that this machine trusts",
+        Errno::PERM => {
+            "kernel.kexec_load_disabled is set, or kexec_load_limit_reboot used up, or it has no signature that this machine trusts"
+        }
         Errno::ADDRNOTAVAIL => "the place where it has to stand is taken",
         _ => "see the kernel log",
     };
@@ -137,9 +139,20 @@ pub fn takes(size: u64) -> Result<(), KexecError> {
     if size > LARGEST_FILE { Err(KexecError::TooLarge { seen: size }) } else { Ok(()) }
 }
 
-/// Whether this boot kernel loads kernels at all, which Debian's for arm64 do not: asked before anything is downloaded for that.
-pub fn possible() -> Result<(), KexecError> {
-    // Which is no regular file: a kernel that could be asked answers EINVAL, and has done nothing.
+/// How often a kernel may still be loaded, -1 without end (`kernel.kexec_load_limit_reboot`, Linux 6.3 and later).
+const LIMIT: &str = "proc/sys/kernel/kexec_load_limit_reboot";
+
+/// Whether this boot kernel, of the machine below `root` (normally `/`), loads kernels at all, which Debian's for arm64 do not:
+/// asked before anything is downloaded for that. An image that is loaded already stays.
+pub fn possible(root: &Path) -> Result<(), KexecError> {
+    // Every attempt counts, whatever becomes of it: the only one may be needed.
+    match std::fs::read_to_string(root.join(LIMIT)).unwrap_or_default().trim_end() {
+        "" | "-1" => {}
+        "0" => return Err(KexecError::Load(Errno::PERM)),
+        _ => return Ok(()),
+    }
+    // Which is no regular file: a kernel that could be asked answers EINVAL, and has done nothing (`kernel_read_file` of
+    // `fs/kernel_read_file.c`, before `kexec_image` of `kernel/kexec_file.c` is touched).
     let Ok(nothing) = std::fs::File::open("/dev/null") else { return Ok(()) };
     answer_to_nothing(file_load(&nothing, &nothing, c""))
 }
@@ -237,6 +250,19 @@ mod tests {
         let error = answer_to_nothing(Err(Errno::NOSYS)).unwrap_err().to_string();
         assert!(error.contains("this boot kernel has no CONFIG_KEXEC_FILE"), "{error}");
         assert!(matches!(answer_to_nothing(Err(Errno::PERM)), Err(KexecError::Load(Errno::PERM))));
+    }
+
+    #[test]
+    fn a_kernel_that_counts_attempts_is_not_asked_for_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let limit = root.path().join(LIMIT);
+        std::fs::create_dir_all(limit.parent().unwrap()).unwrap();
+        std::fs::write(&limit, "1\n").unwrap();
+        possible(root.path()).unwrap();
+        std::fs::write(&limit, "0\n").unwrap();
+        let error = possible(root.path()).unwrap_err();
+        assert!(matches!(error, KexecError::Load(Errno::PERM)), "{error}");
+        assert!(error.to_string().contains("kexec_load_limit_reboot"), "{error}");
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl StageOne<'_> {
             return Err(BootError::NoWay("kexec without kernel, initramfs and rootfs".into()));
         };
         let composed = download::room(&boot, &rootfs)?;
-        kexec::possible()?;
+        kexec::possible(Path::new("/"))?;
         kexec::takes(composed)?;
         let sizes = Sizes {
             kernel: boot.kernel.artifact.size,
