@@ -107,6 +107,14 @@ pub enum UkiError {
     },
 }
 
+/// Addresses for sections.
+struct Places {
+    /// Nothing stands there or behind.
+    start: u64,
+    /// Each begins at a multiple of it, which is that of the stub's own sections or more.
+    alignment: u64,
+}
+
 /// A section that is put in.
 struct Added {
     name: &'static str,
@@ -126,10 +134,10 @@ impl Uki<'_> {
             return Err(UkiError::MissingStub { file, arch: self.arch.as_str() });
         }
         let stub = fs::read(&file).map_err(DiskError::file(&file))?;
-        let start = self.end_of_stub(&stub).map_err(|seen| UkiError::Stub { file: file.clone(), seen })?;
+        let places = self.behind(&stub).map_err(|seen| UkiError::Stub { file: file.clone(), seen })?;
         let work = tempfile::tempdir().map_err(DiskError::file(std::env::temp_dir()))?;
         let parts = self.parts();
-        let added = placed(&parts, start, work.path())?;
+        let added = placed(&parts, &places, work.path())?;
         let out = work.path().join("uki");
         let objcopy = objcopy(self.arch);
         let mut command = objcopy.command()?;
@@ -164,8 +172,8 @@ impl Uki<'_> {
         parts
     }
 
-    /// The first address behind the stub's own sections; what was seen, if it is not a stub for this.
-    fn end_of_stub(&self, bytes: &[u8]) -> Result<u64, String> {
+    /// Where sections may stand behind the stub's own; what was seen, if it is not a stub for this.
+    fn behind(&self, bytes: &[u8]) -> Result<Places, String> {
         let stub = Pe::parse(bytes).map_err(|error| format!("{error}"))?;
         if stub.arch() != Some(self.arch) {
             return Err(format!("it is not for {}", self.arch.as_str()));
@@ -179,7 +187,7 @@ impl Uki<'_> {
             return Err(format!("it has a section {} already", section.name));
         }
         let end = sections.iter().map(|section| section.addresses.end).max().unwrap_or(0);
-        Ok(end.next_multiple_of(stub.alignment().max(PAGE)))
+        Ok(Places { start: end, alignment: stub.alignment().max(PAGE) })
     }
 }
 
@@ -199,14 +207,15 @@ impl Signer {
 }
 
 /// Writes the parts to files for objcopy, and gives each its address.
-fn placed(parts: &[(&'static str, &[u8])], start: u64, work: &Path) -> Result<Vec<Added>, UkiError> {
-    let mut address = start;
+fn placed(parts: &[(&'static str, &[u8])], places: &Places, work: &Path) -> Result<Vec<Added>, UkiError> {
+    let Places { start, alignment } = *places;
+    let mut address = start.next_multiple_of(alignment);
     let mut added = Vec::new();
     for (name, bytes) in parts {
         let file = work.join(name);
         fs::write(&file, bytes).map_err(DiskError::file(&file))?;
         added.push(Added { name, address, file });
-        address = (address + bytes.len() as u64).next_multiple_of(PAGE);
+        address = (address + bytes.len() as u64).next_multiple_of(alignment);
     }
     if address > LARGEST { Err(UkiError::TooLarge { seen: address }) } else { Ok(added) }
 }
@@ -244,4 +253,22 @@ fn check(made: &[u8], parts: &[(&str, &[u8])]) -> Result<[Range<usize>; 2], Stri
         }
     }
     Ok(program.stamps())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_section_begins_where_the_stub_lets_sections_begin() {
+        let work = tempfile::tempdir().unwrap();
+        let parts: [(&str, &[u8]); 3] = [(".osrel", b"a"), (".cmdline", &[b'b'; 0x2001]), (".linux", b"c")];
+        let places = Places { start: 0x2345, alignment: 0x2000 };
+        let added = placed(&parts, &places, work.path()).unwrap();
+        let addresses: Vec<u64> = added.iter().map(|added| added.address).collect();
+        assert_eq!(addresses, [0x4000, 0x6000, 0xa000]);
+        // What no file can hold is an error, not an overflow.
+        let places = Places { start: u64::from(u32::MAX), alignment: u64::from(u32::MAX) };
+        assert!(matches!(placed(&parts, &places, work.path()), Err(UkiError::TooLarge { .. })));
+    }
 }
