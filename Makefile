@@ -88,12 +88,12 @@ test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints,
 	cargo test --profile host --package qemu -- --test-threads=2
 	$(MAKE) fuzz SECONDS=5
 
-test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (about a quarter of an hour)
+test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (half an hour)
 	cargo test --profile host --package qemu --test network -- --include-ignored --test-threads=2
 
-test-media: media-deps build-arm64 ## Every way in under every firmware, and media on every bus (docs/testing.md); prints the matrix (about half an hour)
-	cargo test --profile host --package qemu --test boots -- --include-ignored --test-threads=2 media::
+test-media: media-deps build-arm64 ## Every way in under every firmware, and media on every bus (docs/testing.md); prints the matrix (three quarters of an hour)
 	cargo test --profile host --package qemu --test media -- --include-ignored --test-threads=2
+	cargo test --profile host --package qemu --test boots -- --include-ignored --test-threads=2 media::
 
 test-scale: test-deps build ## 200 clients at once on `phase serve` and on nginx; 20 machines that share a release, and 20 that do not
 	cargo build --profile host --package discover --features cli

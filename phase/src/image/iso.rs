@@ -35,8 +35,8 @@ Examples:
   phase image iso --kernel vmlinuz --initramfs boot.cpio.zst --out phase.iso
   phase image iso --kernel vmlinuz --initramfs boot.cpio.zst --release tree --out phase.iso
 
-A disc cannot remember anything: an initramfs made with --state disk:GUID remembers on whichever disk of the machine
-has that partition.";
+A disc cannot remember anything: an initramfs made with --state disk:GUID remembers on
+whichever disk of the machine has that partition.";
 
 /// What was made; `--json` prints it.
 #[derive(Debug, Serialize)]

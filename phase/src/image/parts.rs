@@ -32,8 +32,6 @@ const ENTRIES: &str = include_str!("../../../grub/phase.cfg");
 const CONFIGURATION: &str = include_str!("../../../grub/image.cfg");
 /// What GRUB writes with on a framebuffer: letters, arrows and the lines of the menu's frame.
 const FONT: &str = "/usr/share/grub/ascii.pf2";
-/// What the kernel is told if nobody says otherwise: screen and first serial line, and no more messages than needed.
-pub const PARAMETERS: &str = "console=ttyS0,115200 console=tty0 quiet";
 /// What published trees call a release, in the folder of its channel and architecture.
 const MANIFEST: &str = "manifest.dsse.json";
 /// Largest kernel in bytes.
@@ -50,7 +48,7 @@ pub struct Parts {
     /// The boot initramfs, of `phase image initramfs --stage boot`
     #[arg(long, value_name = "FILE")]
     pub initramfs: PathBuf,
-    /// Kernel parameters, instead of `console=ttyS0,115200 console=tty0 quiet`, of which a menu of arm64 has only `quiet`
+    /// Kernel parameters, instead of `console=ttyS0,115200 console=tty0 quiet`, of which arm64 has only `quiet`
     #[arg(long, value_name = "TEXT")]
     pub parameters: Option<String>,
     /// Time of every file in seconds since 1970
@@ -107,18 +105,22 @@ impl Parts {
     /// # Errors
     /// One of them is not what a machine would take.
     pub fn check(&self, wanted: &[Arch]) -> anyhow::Result<Checked> {
-        self.parameters()?;
+        self.given_parameters()?;
         let kernel = check_kernel(&self.kernel, wanted).with_context(|| self.kernel.display().to_string())?;
         let remembers_on = remembers_on(&self.initramfs).with_context(|| self.initramfs.display().to_string())?;
         Ok(Checked { kernel, remembers_on })
     }
 
-    /// What the kernel is told, besides what an entry of a menu adds.
+    /// What a kernel for `arch` is told, besides what an entry of a menu adds.
     ///
     /// # Errors
     /// There are characters that GRUB, iPXE or the kernel would read otherwise, or too many.
-    pub fn parameters(&self) -> anyhow::Result<&str> {
-        let text = self.parameters.as_deref().unwrap_or(PARAMETERS);
+    pub fn parameters(&self, arch: Arch) -> anyhow::Result<&str> {
+        Ok(self.given_parameters()?.unwrap_or(usual_parameters(arch)))
+    }
+
+    fn given_parameters(&self) -> anyhow::Result<Option<&str>> {
+        let Some(text) = self.parameters.as_deref() else { return Ok(None) };
         let plain = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && !br#"'"\*?$"#.contains(&byte);
         if text.len() > LONGEST || !text.bytes().all(plain) {
             let problem = format!(
@@ -126,7 +128,7 @@ impl Parts {
             );
             return Err(UsageError(problem).into());
         }
-        Ok(text)
+        Ok(Some(text))
     }
 
     /// GRUB's menu: `boot/grub/grub.cfg`, and the entries beside it.
@@ -135,8 +137,8 @@ impl Parts {
     /// Those of [`Self::parameters`].
     pub fn menu(&self) -> anyhow::Result<Vec<BootFile>> {
         // Without --parameters, phase.cfg knows what is usual on the machine that it finds itself on.
-        let given = self.parameters()?;
-        let given = self.parameters.as_ref().map_or(String::new(), |_| format!("set phase_parameters='{given}'\n"));
+        let given = self.given_parameters()?;
+        let given = given.map_or(String::new(), |given| format!("set phase_parameters='{given}'\n"));
         let configuration = format!("{given}{CONFIGURATION}");
         Ok(vec![
             file("boot/grub/grub.cfg", Content::Bytes(configuration.into_bytes())),
@@ -162,6 +164,15 @@ impl Parts {
         files.push(file("boot/grub/ascii.pf2", Content::File(FONT.into())));
         files.extend(release.map_or(Ok(Vec::new()), release_files)?);
         Ok(files)
+    }
+}
+
+/// What the kernel is told if nobody says otherwise, as grub/phase.cfg has it: screen and first serial line, and no more messages
+/// than needed. Which serial line there is, the firmware of arm64 says.
+fn usual_parameters(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "console=ttyS0,115200 console=tty0 quiet",
+        Arch::Aarch64 => "quiet",
     }
 }
 
@@ -241,4 +252,16 @@ pub fn release_files(tree: &Path) -> anyhow::Result<Vec<BootFile>> {
         tree.display()
     );
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_menu_and_a_uki_tell_the_kernel_the_same_if_nobody_says_otherwise() {
+        let [other, of_arm64] = [Arch::X86_64, Arch::Aarch64].map(usual_parameters);
+        assert!(ENTRIES.contains(&format!("set phase_parameters=\"{other}\"\n")), "{ENTRIES}");
+        assert!(ENTRIES.contains(&format!("set phase_parameters={of_arm64}\n")), "{ENTRIES}");
+    }
 }

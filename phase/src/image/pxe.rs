@@ -145,7 +145,7 @@ fn server(text: &str) -> Result<String, String> {
 
 /// The files that are written by hand: menus and README.txt.
 fn texts(parts: &Parts) -> anyhow::Result<Vec<BootFile>> {
-    let parameters = parts.parameters()?;
+    let parameters = parts.parameters(Arch::X86_64)?;
     if let Some(word) = parameters.split(' ').find(|word| matches!(*word, "||" | "&&")) {
         return Err(UsageError(format!("--parameters has the word {word}, where iPXE ends a command")).into());
     }

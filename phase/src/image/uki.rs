@@ -83,7 +83,7 @@ pub struct Report {
 pub fn uki(args: &UkiArgs) -> anyhow::Result<Report> {
     let existing = args.output.existing()?;
     let kernel = args.parts.check(&[Arch::X86_64, Arch::Aarch64])?.kernel;
-    let parameters = args.parts.parameters()?;
+    let parameters = args.parts.parameters(kernel.arch)?;
     let mode = args.mode.map(|mode| format!("phase.mode={mode} "));
     let command_line = mode.unwrap_or_default() + parameters;
     let bar = progress::spinner("making the UKI");
