@@ -124,7 +124,7 @@ fn print(replayed: &Replayed) {
     for Register { bank, value } in start {
         if value.bytes().any(|digit| digit != b'0') {
             println!(
-                "before      {bank} {value}: not zeros, so somebody extended it before: shim does; its own log is the firmware's"
+                "before      {bank} {value}: not zeros: shim or somebody else extended it before, and of that this log says nothing"
             );
         }
     }
