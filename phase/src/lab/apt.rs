@@ -110,6 +110,7 @@ impl Apt {
         if fs::read_to_string(root.join(STAMP)).is_ok_and(|stamp| stamp.trim() == package.to_string()) {
             return Ok(());
         }
+        refuse_other(root)?;
         let out = root.parent().context("the folder for a package has no parent")?;
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let temporary = tempfile::Builder::new().prefix(".fetch-").tempdir_in(out)?;
@@ -118,10 +119,7 @@ impl Apt {
         command::output(command::find("dpkg", "dpkg")?.arg("-x").args([&file, &unpacked]))?;
         finish(&unpacked)?;
         fs::write(unpacked.join(STAMP), format!("{package}\n"))?;
-        if root.exists() {
-            fs::remove_dir_all(root).with_context(|| format!("cannot remove the old {}", root.display()))?;
-        }
-        fs::rename(&unpacked, root).with_context(|| format!("cannot put {} in its place", root.display()))
+        replace(root, &unpacked)
     }
 
     /// Downloads into `directory` and returns the file.
@@ -137,6 +135,28 @@ impl Apt {
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
             .with_context(|| format!("apt-get download left no .deb of {name}"))
     }
+}
+
+/// Puts the folder `finished` in the place of `root`, where there may be an older one of ours.
+///
+/// # Errors
+/// Those of [`refuse_other`], or the file system refuses.
+pub(super) fn replace(root: &Path, finished: &Path) -> anyhow::Result<()> {
+    refuse_other(root)?;
+    if root.exists() {
+        fs::remove_dir_all(root).with_context(|| format!("cannot remove the old {}", root.display()))?;
+    }
+    fs::rename(finished, root).with_context(|| format!("cannot put {} in its place", root.display()))
+}
+
+/// Fails if there is something at `root` that was not made here.
+pub(super) fn refuse_other(root: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !root.exists() || root.join(STAMP).is_file(),
+        "{} exists already and is nothing that `phase lab` made (it has no {STAMP}): remove it, or say another folder",
+        root.display()
+    );
+    Ok(())
 }
 
 /// A package in the one version that apt would install.
@@ -202,6 +222,24 @@ mod tests {
             assert!(value.starts_with(folder.path().to_str().unwrap()), "{written} is {value}");
         }
         assert_eq!(value("Dir::Etc"), ["etc/apt"], "the host's sources and keys");
+    }
+
+    #[test]
+    fn a_folder_of_ours_is_replaced_and_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        let [root, finished] = ["root", "finished"].map(|name| home.path().join(name));
+        for folder in [&root, &finished] {
+            fs::create_dir(folder).unwrap();
+        }
+        fs::write(root.join("mine"), "mine").unwrap();
+        fs::write(finished.join(STAMP), "a 2").unwrap();
+        let error = replace(&root, &finished).unwrap_err().to_string();
+        assert!(error.contains("is nothing that `phase lab` made"), "{error}");
+        assert_eq!(fs::read(root.join("mine")).unwrap(), b"mine");
+        fs::write(root.join(STAMP), "a 1").unwrap();
+        replace(&root, &finished).unwrap();
+        assert_eq!(fs::read(root.join(STAMP)).unwrap(), b"a 2");
+        assert!(!root.join("mine").exists() && !finished.exists());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use verify::Arch;
 
 use super::{
-    apt::{Apt, Package, STAMP},
+    apt::{self, Apt, Package, STAMP},
     build_directory, command,
     kernel::KernelRoot,
     kernel_config::Wanted,
@@ -120,6 +120,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         let is_made = fs::read_to_string(root.join(STAMP)).is_ok_and(|stamp| stamp == inputs);
         if args.force || !is_made {
+            apt::refuse_other(&root)?;
             build.compile(args.jobs)?;
             build.install(&args.out, &root, &inputs)?;
         }
@@ -225,10 +226,7 @@ impl Build {
         }
         command::output(command::find("depmod", "kmod")?.arg("-b").arg(&finished).arg(release))?;
         fs::write(finished.join(STAMP), inputs)?;
-        if root.exists() {
-            fs::remove_dir_all(root).with_context(|| format!("cannot remove the old {}", root.display()))?;
-        }
-        fs::rename(&finished, root).with_context(|| format!("cannot put {} in its place", root.display()))
+        apt::replace(root, &finished)
     }
 
     fn make(&self) -> anyhow::Result<Command> {
