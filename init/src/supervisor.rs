@@ -27,6 +27,8 @@ use crate::worker::{Role, TIMINGS};
 
 /// A worker that shows no sign of life for so long is ended. Every wait of its own is shorter.
 const SILENCE: Duration = Duration::from_mins(10);
+/// How long a worker that said its last word may take to end: a thread of it that a driver holds in the kernel cannot.
+const PARTING: Duration = Duration::from_secs(10);
 /// How often children are reaped while a worker is silent.
 const TICK: Duration = Duration::from_millis(500);
 /// How often a child is looked for that has closed its output.
@@ -273,13 +275,18 @@ impl Supervisor {
                     return (report, Some(status));
                 }
             }
-            if patience.is_some_and(|patience| heard.elapsed() > patience) {
+            if patience.is_some_and(|patience| heard.elapsed() > limit(patience, &report)) {
                 self.console.warn(format_args!("a child shows no sign of life and is ended"));
                 _ = child.kill();
                 return (report, None);
             }
         }
     }
+}
+
+/// How long a worker that has said `report` may be silent: after an outcome, which is its last line, nothing more comes.
+fn limit(patience: Duration, report: &[u8]) -> Duration {
+    if report.ends_with(b"}\n") { PARTING } else { patience }
 }
 
 /// Waits a moment for something to hear; says whether there was something.
@@ -323,5 +330,19 @@ fn ended(status: WaitStatus) -> String {
         (Some(6), _) => "the worker met a defect and ended itself (signal 6)".into(),
         (Some(signal), _) => format!("the worker was ended by signal {signal}"),
         (None, code) => format!("the worker ended with status {} and without a word", code.unwrap_or(-1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_its_outcome_a_worker_is_not_waited_for_as_if_it_worked() {
+        let outcome = serde_json::to_string(&Outcome::Failed(lasting("driver", "stuck"))).unwrap();
+        assert_eq!(limit(SILENCE, format!("\n\n{outcome}\n").as_bytes()), PARTING);
+        for working in ["", "\n\n", &outcome] {
+            assert_eq!(limit(SILENCE, working.as_bytes()), SILENCE, "{working}");
+        }
     }
 }
