@@ -122,9 +122,10 @@ impl Parts {
     fn given_parameters(&self) -> anyhow::Result<Option<&str>> {
         let Some(text) = self.parameters.as_deref() else { return Ok(None) };
         let plain = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && !br#"'"\*?$"#.contains(&byte);
-        if text.len() > LONGEST || !text.bytes().all(plain) {
+        // GRUB's menu would take an empty text for none, and its own parameters.
+        if text.trim().is_empty() || text.len() > LONGEST || !text.bytes().all(plain) {
             let problem = format!(
-                "--parameters is {text:?}; wanted at most {LONGEST} printable ASCII characters without ' \" \\ * ? $"
+                "--parameters is {text:?}; wanted a word or more, of at most {LONGEST} printable ASCII characters without ' \" \\ * ? $"
             );
             return Err(UsageError(problem).into());
         }

@@ -127,9 +127,9 @@ fn parameters_reach_the_menu() {
     succeeds(home.path(), &[&DISK[..], &["--parameters", "console=ttyS1 ip=[fe80::1]"]].concat());
     let menu = text(&in_boot_partition(home.path(), "::/boot/grub/grub.cfg"));
     assert!(menu.starts_with("set phase_parameters='console=ttyS1 ip=[fe80::1]'\n"), "{menu}");
-    for wrong in ["a'b", "a\nb", "$prefix", &"a".repeat(1025)] {
+    for wrong in ["", "a'b", "a\nb", "$prefix", &"a".repeat(1025)] {
         let error = fails(home.path(), &[&DISK[..], &["--force", "--parameters", wrong]].concat(), 2);
-        assert!(error.contains("wanted at most 1024 printable ASCII characters without"), "{error}");
+        assert!(error.contains("wanted a word or more, of at most 1024 printable ASCII characters without"), "{error}");
     }
 }
 
