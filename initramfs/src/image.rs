@@ -23,7 +23,7 @@ mod uki;
 
 pub use content::{BootFile, Content, Label};
 pub use disk::{Data, Disk, Made};
-pub use error::DiskError;
+pub use error::MediumError;
 pub use grub::FOLDER as GRUB_FOLDER;
 pub use iso::{Disc, MadeDisc};
 pub use pe::is_signed;

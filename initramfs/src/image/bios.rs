@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path};
 
-use super::{DiskError, layout::SECTOR};
+use super::{MediumError, layout::SECTOR};
 
 /// Boot code of a master boot record.
 pub(super) const BOOT_CODE: usize = 440;
@@ -21,11 +21,11 @@ const BLOCK_LIST: usize = 0x1f4;
 const SEGMENT: u16 = 0x820;
 
 /// The code for the MBR, made of GRUB's boot.img, which reads the core from `sector` on.
-pub(super) fn boot_code(file: &Path, sector: u64) -> Result<[u8; BOOT_CODE], DiskError> {
-    let image = fs::read(file).map_err(DiskError::file(file))?;
+pub(super) fn boot_code(file: &Path, sector: u64) -> Result<[u8; BOOT_CODE], MediumError> {
+    let image = fs::read(file).map_err(MediumError::file(file))?;
     let mut code = match image.first_chunk::<BOOT_CODE>() {
         Some(code) if image.len() == 512 && image.ends_with(&[0x55, 0xaa]) => *code,
-        _ => return Err(DiskError::NoBootSector { file: file.to_owned(), seen: image.len() }),
+        _ => return Err(MediumError::NoBootSector { file: file.to_owned(), seen: image.len() }),
     };
     code[CORE_SECTOR..CORE_SECTOR + 8].copy_from_slice(&sector.to_le_bytes());
     // Two NOPs: some BIOSes say that a hard disk were a floppy, and the code behind this puts that right.
@@ -34,11 +34,11 @@ pub(super) fn boot_code(file: &Path, sector: u64) -> Result<[u8; BOOT_CODE], Dis
 }
 
 /// Tells the core, which begins at `sector`, where its other sectors are.
-pub(super) fn block_list(core: &mut [u8], sector: u64, room: u64) -> Result<(), DiskError> {
+pub(super) fn block_list(core: &mut [u8], sector: u64, room: u64) -> Result<(), MediumError> {
     let seen = core.len();
     let rest = (seen as u64).div_ceil(SECTOR).saturating_sub(1);
     let fits = (2 * SECTOR..=room).contains(&(seen as u64));
-    let rest = u16::try_from(rest).ok().filter(|_| fits).ok_or(DiskError::Core { seen, wanted: room })?;
+    let rest = u16::try_from(rest).ok().filter(|_| fits).ok_or(MediumError::Core { seen, wanted: room })?;
     core[BLOCK_LIST..BLOCK_LIST + 8].copy_from_slice(&(sector + 1).to_le_bytes());
     core[BLOCK_LIST + 8..BLOCK_LIST + 10].copy_from_slice(&rest.to_le_bytes());
     core[BLOCK_LIST + 10..BLOCK_LIST + 12].copy_from_slice(&SEGMENT.to_le_bytes());

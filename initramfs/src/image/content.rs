@@ -9,7 +9,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::DiskError;
+use super::MediumError;
 
 /// A file of a medium.
 #[derive(Debug, Clone)]
@@ -47,20 +47,20 @@ pub(super) struct OnHost {
 
 impl BootFile {
     /// A reader at its beginning.
-    pub(super) fn open(&self) -> Result<Box<dyn Read + '_>, DiskError> {
+    pub(super) fn open(&self) -> Result<Box<dyn Read + '_>, MediumError> {
         Ok(match &self.content {
             Content::Bytes(bytes) => Box::new(bytes.as_slice()),
-            Content::File(path) => Box::new(File::open(path).map_err(DiskError::file(path))?),
+            Content::File(path) => Box::new(File::open(path).map_err(MediumError::file(path))?),
         })
     }
 
     /// A file of the host with its bytes, for programs.
-    pub(super) fn on_host(&self) -> Result<OnHost, DiskError> {
+    pub(super) fn on_host(&self) -> Result<OnHost, MediumError> {
         let (path, temporary) = match &self.content {
             Content::File(path) => (path.clone(), None),
             Content::Bytes(bytes) => {
-                let file = NamedTempFile::new().map_err(DiskError::file(std::env::temp_dir()))?;
-                fs::write(file.path(), bytes).map_err(DiskError::file(file.path()))?;
+                let file = NamedTempFile::new().map_err(MediumError::file(std::env::temp_dir()))?;
+                fs::write(file.path(), bytes).map_err(MediumError::file(file.path()))?;
                 (file.path().to_owned(), Some(file))
             }
         };
@@ -68,15 +68,15 @@ impl BootFile {
     }
 
     /// Bytes.
-    pub(super) fn size(&self) -> Result<u64, DiskError> {
+    pub(super) fn size(&self) -> Result<u64, MediumError> {
         match &self.content {
             Content::Bytes(bytes) => Ok(bytes.len() as u64),
-            Content::File(path) => Ok(path.metadata().map_err(DiskError::file(path))?.len()),
+            Content::File(path) => Ok(path.metadata().map_err(MediumError::file(path))?.len()),
         }
     }
 
     /// SHA-256 of its bytes.
-    pub(super) fn digest(&self) -> Result<Vec<u8>, DiskError> {
+    pub(super) fn digest(&self) -> Result<Vec<u8>, MediumError> {
         let mut hash = Sha256::new();
         let mut source = self.open()?;
         let mut buffer = vec![0; 1 << 16];
@@ -85,7 +85,7 @@ impl BootFile {
                 Ok(0) => return Ok(hash.finalize().to_vec()),
                 Ok(count) => hash.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(DiskError::Unread { path: self.path.clone(), source }),
+                Err(source) => return Err(MediumError::Unread { path: self.path.clone(), source }),
             }
         }
     }
@@ -109,11 +109,13 @@ pub(super) fn sorted<'a>(files: impl IntoIterator<Item = &'a BootFile>) -> Vec<&
 }
 
 /// Every file and its size in bytes, by name.
-pub(super) fn sized<'a>(files: impl IntoIterator<Item = &'a BootFile>) -> Result<Vec<(&'a BootFile, u64)>, DiskError> {
+pub(super) fn sized<'a>(
+    files: impl IntoIterator<Item = &'a BootFile>,
+) -> Result<Vec<(&'a BootFile, u64)>, MediumError> {
     sorted(files).into_iter().map(|file| Ok((file, file.size()?))).collect()
 }
 
 /// A path from `/` on, which no program takes for an option, or for one with a drive's letter.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf, DiskError> {
-    std::path::absolute(path).map_err(DiskError::file(path))
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, MediumError> {
+    std::path::absolute(path).map_err(MediumError::file(path))
 }

@@ -9,7 +9,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    BootFile, DiskError, Label,
+    BootFile, Label, MediumError,
     bios::{self, BOOT_CODE},
     content::sized,
     ext4,
@@ -67,7 +67,7 @@ impl Disk {
     ///
     /// # Errors
     /// GRUB or a program is missing, a file cannot be read or is too large, or `image` cannot be written.
-    pub fn write(&self, image: &Path) -> Result<Made, DiskError> {
+    pub fn write(&self, image: &Path) -> Result<Made, MediumError> {
         let identity = self.identity()?;
         let serial = identity.serial();
         let data = self.data.map(|data| data.partuuid.unwrap_or_else(|| identity.guid("data")));
@@ -82,7 +82,7 @@ impl Disk {
             Arch::Aarch64 => None,
         };
 
-        let written = || DiskError::file(image);
+        let written = || MediumError::file(image);
         let mut disk = File::options().read(true).write(true).open(image).map_err(written())?;
         disk.set_len(layout.size).map_err(written())?;
         table::write(&mut disk, &layout, &identity, data, bios.as_ref().map(|(code, _)| code))?;
@@ -97,14 +97,14 @@ impl Disk {
     }
 
     /// GRUB for the BIOS: the code of the MBR, and the core.
-    fn bios(&self, grub: &Grub<'_>, layout: &Layout) -> Result<([u8; BOOT_CODE], Vec<u8>), DiskError> {
+    fn bios(&self, grub: &Grub<'_>, layout: &Layout) -> Result<([u8; BOOT_CODE], Vec<u8>), MediumError> {
         let sector = layout.bios.start / SECTOR;
         let mut core = grub.image(&PC, PC.name)?;
         bios::block_list(&mut core, sector, layout.bios.end - layout.bios.start)?;
         Ok((bios::boot_code(&grub::delivered(&self.grub, "boot.img"), sector)?, core))
     }
 
-    fn identity(&self) -> Result<Identity, DiskError> {
+    fn identity(&self) -> Result<Identity, MediumError> {
         let size = self.data.map_or(0, |data| data.size);
         let guid = self.data.and_then(|data| data.partuuid).unwrap_or_default();
         let data = [&size.to_le_bytes(), &guid.as_bytes()[..]].concat();

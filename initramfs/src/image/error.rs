@@ -4,9 +4,9 @@ use std::{io, path::PathBuf, process::ExitStatus};
 
 use crate::pack::archive::ArchiveError;
 
-/// Why a disk image cannot be made.
+/// Why a medium, or the folder of a network, cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum DiskError {
+pub enum MediumError {
     /// A program of the host is missing.
     #[error("{program} is not installed: apt-get install {package}")]
     MissingProgram {
@@ -75,8 +75,8 @@ pub enum DiskError {
         /// Why.
         source: io::Error,
     },
-    /// A file of the boot partition cannot be read to its end.
-    #[error("cannot read what is to be {path} on the disk")]
+    /// A file that goes onto the medium cannot be read to its end.
+    #[error("cannot read what is to be {path}")]
     Unread {
         /// Where it was to stand in the partition.
         path: String,
@@ -91,7 +91,7 @@ pub enum DiskError {
     Table(#[source] gpt::GptError),
 }
 
-impl DiskError {
+impl MediumError {
     /// For `map_err` at the use of a file.
     pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

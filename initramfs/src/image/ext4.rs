@@ -4,12 +4,12 @@ use std::{ops::Range, path::Path};
 
 use uuid::Uuid;
 
-use super::{DiskError, program::Program};
+use super::{MediumError, program::Program};
 
 const MKE2FS: Program = Program { name: "mke2fs", package: "e2fsprogs" };
 
 /// Makes the file system in this range of the image, with fixed identities and times.
-pub(super) fn make(image: &Path, range: &Range<u64>, guid: Uuid, mtime: u32) -> Result<(), DiskError> {
+pub(super) fn make(image: &Path, range: &Range<u64>, guid: Uuid, mtime: u32) -> Result<(), MediumError> {
     let mut command = MKE2FS.command()?;
     // Left to itself, mke2fs asks the running kernel whether it may leave the inode tables to it.
     let extended =

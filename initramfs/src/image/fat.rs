@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, ffi::OsString, ops::Range, path::Path, process::Command};
 
 use super::{
-    BootFile, DiskError,
+    BootFile, MediumError,
     content::absolute,
     layout::{ALIGNMENT, SECTOR},
     program::Program,
@@ -42,11 +42,11 @@ pub(super) struct Volume<'a> {
 }
 
 /// Bytes of a partition with room for files of these paths and sizes.
-pub(super) fn room<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Result<u64, DiskError> {
+pub(super) fn room<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Result<u64, MediumError> {
     let mut content = 0;
     for (path, size) in files {
         if size > u64::from(u32::MAX) {
-            return Err(DiskError::TooLarge { path: path.to_owned(), size });
+            return Err(MediumError::TooLarge { path: path.to_owned(), size });
         }
         // Each directory of its path may be new, and entries of long names may take one more cluster.
         content += size.next_multiple_of(CLUSTER) + (path.split('/').count() as u64 + 1) * CLUSTER;
@@ -70,7 +70,7 @@ pub(super) fn write(
     range: &Range<u64>,
     files: &[(&BootFile, u64)],
     volume: &Volume<'_>,
-) -> Result<(), DiskError> {
+) -> Result<(), MediumError> {
     let tools = Tools { image, range, mtime: volume.mtime };
     tools.format(volume)?;
     let mut made = BTreeSet::new();
@@ -93,7 +93,7 @@ struct Tools<'a> {
 }
 
 impl Tools<'_> {
-    fn format(&self, volume: &Volume<'_>) -> Result<(), DiskError> {
+    fn format(&self, volume: &Volume<'_>) -> Result<(), MediumError> {
         let size = self.range.end - self.range.start;
         let (kind, cluster): (&[_], _) = match size {
             ..SMALLEST => (&[], SMALL_CLUSTER),
@@ -108,13 +108,13 @@ impl Tools<'_> {
         MFORMAT.run(command)
     }
 
-    fn directory(&self, path: &str) -> Result<(), DiskError> {
+    fn directory(&self, path: &str) -> Result<(), MediumError> {
         let mut command = self.command(&MMD)?;
         command.arg(format!("::/{path}"));
         MMD.run(command)
     }
 
-    fn copy(&self, file: &BootFile) -> Result<(), DiskError> {
+    fn copy(&self, file: &BootFile) -> Result<(), MediumError> {
         let mut command = self.command(&MCOPY)?;
         let source = file.on_host()?;
         command.arg(&source.path).arg(format!("::/{}", file.path));
@@ -122,7 +122,7 @@ impl Tools<'_> {
     }
 
     /// One tool, for the file system in the range.
-    fn command(&self, program: &Program) -> Result<Command, DiskError> {
+    fn command(&self, program: &Program) -> Result<Command, MediumError> {
         let mut place = OsString::from(absolute(self.image)?);
         place.push(format!("@@{}", self.range.start));
         let mut command = program.command()?;

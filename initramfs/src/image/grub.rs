@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{BootFile, Content, DiskError, program::Program};
+use super::{BootFile, Content, MediumError, program::Program};
 use crate::pack::{archive::Tree, kernel::Arch};
 
 /// Where packages put GRUB's modules, one folder for each platform.
@@ -130,16 +130,16 @@ impl<'a> Grub<'a> {
     }
 
     /// GRUB as one file in this format of grub-mkimage.
-    pub(super) fn image(&self, platform: &Platform, format: &str) -> Result<Vec<u8>, DiskError> {
-        let work = tempfile::tempdir().map_err(DiskError::file(std::env::temp_dir()))?;
+    pub(super) fn image(&self, platform: &Platform, format: &str) -> Result<Vec<u8>, MediumError> {
+        let work = tempfile::tempdir().map_err(MediumError::file(std::env::temp_dir()))?;
         let [configuration, carried, out] = ["early.cfg", "carried", "image"].map(|name| work.path().join(name));
-        fs::write(&configuration, &self.early).map_err(DiskError::file(&configuration))?;
+        fs::write(&configuration, &self.early).map_err(MediumError::file(&configuration))?;
         let mut command = MKIMAGE.command()?;
         command.args(["-O", format, "-d"]).arg(self.folder.join(platform.name));
         if let Some(script) = &self.script {
             let mut tree = Tree::new();
             let packed = tree.file(SCRIPT, 0o644, script.as_bytes()).and_then(|()| tree.to_newc(0));
-            fs::write(&carried, packed.map_err(DiskError::Carried)?).map_err(DiskError::file(&carried))?;
+            fs::write(&carried, packed.map_err(MediumError::Carried)?).map_err(MediumError::file(&carried))?;
             // In this order: -m says where GRUB's files are, too, and -p leaves it to the firmware.
             command.arg("-m").arg(carried).args(["-p", ""]).arg(platform.network);
         } else {
@@ -148,12 +148,12 @@ impl<'a> Grub<'a> {
         command.arg("-c").arg(configuration).arg("-o").arg(&out);
         command.args(MODULES).args(platform.modules).args(self.more);
         MKIMAGE.run(command)?;
-        fs::read(&out).map_err(DiskError::file(out))
+        fs::read(&out).map_err(MediumError::file(out))
     }
 
     /// What UEFI looks for on a medium that it does not know (UEFI specification 2.10, section 3.5.1.1), by name.
-    pub(super) fn for_uefi(&self, arch: Arch) -> Result<Vec<BootFile>, DiskError> {
-        let file = |path: &str, platform: &Platform| -> Result<BootFile, DiskError> {
+    pub(super) fn for_uefi(&self, arch: Arch) -> Result<Vec<BootFile>, MediumError> {
+        let file = |path: &str, platform: &Platform| -> Result<BootFile, MediumError> {
             let bytes = self.image(platform, platform.name)?;
             Ok(BootFile { path: path.to_owned(), content: Content::Bytes(bytes) })
         };
@@ -165,7 +165,7 @@ impl<'a> Grub<'a> {
 }
 
 /// What tells one GRUB from another, of all that start kernels of `arch`; fails if one of them is not installed.
-pub(super) fn versions(folder: &Path, arch: Arch) -> Result<Vec<(&'static str, Vec<u8>)>, DiskError> {
+pub(super) fn versions(folder: &Path, arch: Arch) -> Result<Vec<(&'static str, Vec<u8>)>, MediumError> {
     platforms(arch).iter().map(|platform| Ok((platform.name, platform.kernel(folder)?))).collect()
 }
 
@@ -176,12 +176,12 @@ pub(super) fn delivered(folder: &Path, name: &str) -> PathBuf {
 
 impl Platform {
     /// GRUB's kernel of this platform.
-    fn kernel(&self, folder: &Path) -> Result<Vec<u8>, DiskError> {
+    fn kernel(&self, folder: &Path) -> Result<Vec<u8>, MediumError> {
         let file = folder.join(self.name).join("kernel.img");
         if !file.exists() {
-            return Err(DiskError::MissingGrub { file, firmware: self.firmware, from: self.from });
+            return Err(MediumError::MissingGrub { file, firmware: self.firmware, from: self.from });
         }
-        fs::read(&file).map_err(DiskError::file(file))
+        fs::read(&file).map_err(MediumError::file(file))
     }
 }
 

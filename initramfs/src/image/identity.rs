@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{BootFile, DiskError, content::sorted, grub};
+use super::{BootFile, MediumError, content::sorted, grub};
 use crate::pack::kernel::Arch;
 
 /// SHA-256 over all that is said of a medium.
@@ -34,7 +34,7 @@ impl Identity {
         (grub, arch): (&Path, Arch),
         mtime: u32,
         more: impl IntoIterator<Item = (&'a str, Vec<u8>)>,
-    ) -> Result<Self, DiskError> {
+    ) -> Result<Self, MediumError> {
         let mut values = Vec::new();
         for file in sorted(files) {
             values.push((file.path.as_str(), file.digest()?));

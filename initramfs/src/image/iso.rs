@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use super::{
-    BootFile, Content, DiskError, Label,
+    BootFile, Content, Label, MediumError,
     content::{absolute, sized, sorted},
     fat::{self, Volume},
     grub::{self, Grub, PC},
@@ -58,7 +58,7 @@ impl Disc {
     ///
     /// # Errors
     /// GRUB or a program is missing, a file cannot be read, or `image` cannot be written.
-    pub fn write(&self, image: &Path) -> Result<MadeDisc, DiskError> {
+    pub fn write(&self, image: &Path) -> Result<MadeDisc, MediumError> {
         let identity = self.identity()?;
         let guid = identity.guid("disc");
         let mark = format!("boot/grub/{guid}.id");
@@ -83,12 +83,12 @@ impl Disc {
             sources.push(source);
         }
         XORRISO.run(xorriso)?;
-        let size = image.metadata().map_err(DiskError::file(image))?.len();
+        let size = image.metadata().map_err(MediumError::file(image))?.len();
         Ok(MadeDisc { size, guid })
     }
 
     /// xorriso with all that is the same for every disc.
-    fn xorriso(&self) -> Result<Command, DiskError> {
+    fn xorriso(&self) -> Result<Command, MediumError> {
         let mut command = XORRISO.command()?;
         // What a person has set for discs of their own is not for this one.
         command.arg("-no_rc").env_remove("MKISOFSRC").env("HOME", "/nonexistent").env("TZ", "UTC0");
@@ -102,17 +102,17 @@ impl Disc {
     }
 
     /// The file system with GRUB for UEFI, as a file.
-    fn uefi(&self, grub: &Grub<'_>, serial: u32) -> Result<NamedTempFile, DiskError> {
+    fn uefi(&self, grub: &Grub<'_>, serial: u32) -> Result<NamedTempFile, MediumError> {
         let loaders = grub.for_uefi(Arch::X86_64)?;
         let files = sized(&loaders)?;
         let size = fat::small(files.iter().map(|(_, size)| *size));
-        let image = NamedTempFile::new().map_err(DiskError::file(std::env::temp_dir()))?;
-        image.as_file().set_len(size).map_err(DiskError::file(image.path()))?;
+        let image = NamedTempFile::new().map_err(MediumError::file(std::env::temp_dir()))?;
+        image.as_file().set_len(size).map_err(MediumError::file(image.path()))?;
         fat::write(image.path(), &(0..size), &files, &Volume { label: "PHASE-EFI", serial, mtime: self.mtime })?;
         Ok(image)
     }
 
-    fn identity(&self) -> Result<Identity, DiskError> {
+    fn identity(&self) -> Result<Identity, MediumError> {
         let values = [("kind", b"disc".to_vec()), ("label", self.label.as_str().into())];
         Identity::of_medium(&self.files, (&self.grub, Arch::X86_64), self.mtime, values)
     }

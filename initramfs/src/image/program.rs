@@ -2,7 +2,7 @@
 
 use std::{env, iter, path::PathBuf, process::Command};
 
-use super::DiskError;
+use super::MediumError;
 
 /// A program, and the package that a host without it lacks.
 pub(super) struct Program {
@@ -15,11 +15,11 @@ pub(super) struct Program {
 impl Program {
     /// A command to be completed, and given to [`Self::run`]. Debian leaves the system directories out of a plain user's
     /// `PATH`.
-    pub(super) fn command(&self) -> Result<Command, DiskError> {
+    pub(super) fn command(&self) -> Result<Command, MediumError> {
         let path = env::var_os("PATH").unwrap_or_default();
         let directories = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
         let mut found = directories.map(|directory| directory.join(self.name)).filter(|path| path.is_file());
-        let missing = DiskError::MissingProgram { program: self.name, package: self.package };
+        let missing = MediumError::MissingProgram { program: self.name, package: self.package };
         let mut command = Command::new(found.next().ok_or(missing)?);
         // Its messages are shown as they are; in English they can be searched for.
         command.envs(iter::once(("LC_ALL", "C")));
@@ -27,12 +27,12 @@ impl Program {
     }
 
     /// Runs the command, which has to succeed.
-    pub(super) fn run(&self, mut command: Command) -> Result<(), DiskError> {
-        let output = command.output().map_err(DiskError::file(command.get_program()))?;
+    pub(super) fn run(&self, mut command: Command) -> Result<(), MediumError> {
+        let output = command.output().map_err(MediumError::file(command.get_program()))?;
         if output.status.success() {
             return Ok(());
         }
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(DiskError::Program { program: self.name, status: output.status, message })
+        Err(MediumError::Program { program: self.name, status: output.status, message })
     }
 }

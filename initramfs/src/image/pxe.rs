@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::{
-    BootFile, Content, DiskError,
+    BootFile, Content, MediumError,
     grub::{self, Grub, IA32, PC, X64},
 };
 use crate::pack::kernel::Arch;
@@ -20,7 +20,7 @@ const START: &str = include_str!("../../../grub/netboot.cfg");
 ///
 /// # Errors
 /// GRUB or grub-mkimage is not installed, or fails.
-pub fn network_loaders(folder: &Path, server: Option<&str>) -> Result<[BootFile; 3], DiskError> {
+pub fn network_loaders(folder: &Path, server: Option<&str>) -> Result<[BootFile; 3], MediumError> {
     grub::versions(folder, Arch::X86_64)?;
     let given = server.map(|server| format!("set phase_given={server}\n")).unwrap_or_default();
     let grub = Grub::for_network(folder, given + START);

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{DiskError, content::absolute, program::Program};
+use super::{MediumError, content::absolute, program::Program};
 
 const QEMU_IMG: Program = Program { name: "qemu-img", package: "qemu-utils" };
 
@@ -12,7 +12,7 @@ const QEMU_IMG: Program = Program { name: "qemu-img", package: "qemu-utils" };
 ///
 /// # Errors
 /// qemu-img is missing or fails.
-pub fn qcow2(disk: &Path, out: &Path) -> Result<(), DiskError> {
+pub fn qcow2(disk: &Path, out: &Path) -> Result<(), MediumError> {
     let mut command = QEMU_IMG.command()?;
     // One request at a time, so that clusters stand in the order of the disk.
     command.args(["convert", "-q", "-m", "1", "-f", "raw", "-O", "qcow2"]);

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::{BootFile, Content, DiskError};
+use super::{BootFile, Content, MediumError};
 
 /// Where Debian's package of shim puts it.
 pub const FOLDER: &str = "/usr/lib/shim";
@@ -19,7 +19,7 @@ const CONFIGURATION: &str = "set prefix=($root)/boot/grub\nsource $prefix/grub.c
 ///
 /// # Errors
 /// One of them is not installed.
-pub fn shim_loaders(shim: &Path, grub: &Path) -> Result<Vec<BootFile>, DiskError> {
+pub fn shim_loaders(shim: &Path, grub: &Path) -> Result<Vec<BootFile>, MediumError> {
     let signed = grub.join("x86_64-efi-signed/grubx64.efi.signed");
     let mut files = Vec::new();
     for (path, file, package) in [
@@ -28,7 +28,7 @@ pub fn shim_loaders(shim: &Path, grub: &Path) -> Result<Vec<BootFile>, DiskError
         ("EFI/BOOT/mmx64.efi", shim.join("mmx64.efi.signed"), "shim-helpers-amd64-signed"),
     ] {
         if !file.exists() {
-            return Err(DiskError::MissingShim { file, package });
+            return Err(MediumError::MissingShim { file, package });
         }
         files.push(BootFile { path: path.to_owned(), content: Content::File(file) });
     }

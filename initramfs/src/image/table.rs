@@ -16,20 +16,21 @@ use gpt::{
 use uuid::Uuid;
 
 use super::{
-    DiskError,
+    MediumError,
     bios::BOOT_CODE,
     identity::Identity,
     layout::{Layout, SECTOR},
 };
 
-/// Writes both tables, and with `boot_code` the partition that it needs and the MBR around it. `data` is the GUID of the partition PHASE-DATA.
+/// Writes both tables, and with `boot_code` the partition that it needs and the MBR around it. `data` is the
+/// GUID of the partition PHASE-DATA.
 pub(super) fn write(
     image: &mut File,
     layout: &Layout,
     identity: &Identity,
     data: Option<Uuid>,
     boot_code: Option<&[u8; BOOT_CODE]>,
-) -> Result<(), DiskError> {
+) -> Result<(), MediumError> {
     let bios = boot_code.map(|_| partition("BIOS boot", BIOS, identity.guid("bios"), &layout.bios));
     let boot = partition("PHASE-BOOT", EFI, identity.guid("boot"), &layout.boot);
     let data = layout.data.as_ref().zip(data).map(|(range, guid)| partition("PHASE-DATA", LINUX_FS, guid, range));
@@ -42,11 +43,11 @@ pub(super) fn write(
         mbr.set_bootcode(*code);
     }
     let first = image.rewind().and_then(|()| image.write_all(&mbr.to_bytes()));
-    first.map_err(|error| DiskError::Table(error.into()))?;
+    first.map_err(|error| MediumError::Table(error.into()))?;
     let config = GptConfig::new().writable(true);
-    let mut disk = config.create_from_device(image, Some(identity.guid("disk"))).map_err(DiskError::Table)?;
-    disk.update_partitions(partitions).map_err(DiskError::Table)?;
-    disk.write().map(drop).map_err(DiskError::Table)
+    let mut disk = config.create_from_device(image, Some(identity.guid("disk"))).map_err(MediumError::Table)?;
+    disk.update_partitions(partitions).map_err(MediumError::Table)?;
+    disk.write().map(drop).map_err(MediumError::Table)
 }
 
 fn partition(name: &str, kind: Type, guid: Uuid, range: &Range<u64>) -> Partition {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    DiskError,
+    MediumError,
     pe::{Pe, Section},
     program::Program,
 };
@@ -68,7 +68,7 @@ pub struct Signer {
 pub enum UkiError {
     /// A file or a program.
     #[error(transparent)]
-    Host(#[from] DiskError),
+    Host(#[from] MediumError),
     /// There is no stub.
     #[error("{} is not there: apt-get install systemd-boot-efi (of {arch}), or name one with --stub", file.display())]
     MissingStub {
@@ -133,9 +133,9 @@ impl Uki<'_> {
         if !file.exists() {
             return Err(UkiError::MissingStub { file, arch: self.arch.as_str() });
         }
-        let stub = fs::read(&file).map_err(DiskError::file(&file))?;
+        let stub = fs::read(&file).map_err(MediumError::file(&file))?;
         let places = self.behind(&stub).map_err(|seen| UkiError::Stub { file: file.clone(), seen })?;
-        let work = tempfile::tempdir().map_err(DiskError::file(std::env::temp_dir()))?;
+        let work = tempfile::tempdir().map_err(MediumError::file(std::env::temp_dir()))?;
         let parts = self.parts();
         let added = placed(&parts, &places, work.path())?;
         let out = work.path().join("uki");
@@ -152,7 +152,7 @@ impl Uki<'_> {
         }
         command.arg(&file).arg(&out);
         objcopy.run(command)?;
-        let mut made = fs::read(&out).map_err(DiskError::file(&out))?;
+        let mut made = fs::read(&out).map_err(MediumError::file(&out))?;
         let stamps = check(&made, &parts).map_err(|seen| UkiError::Made { program: objcopy.name, seen })?;
         // objcopy's checksum is one over the time at which it ran.
         for (place, value) in stamps.into_iter().zip([self.mtime, 0]) {
@@ -196,7 +196,7 @@ impl Signer {
     ///
     /// # Errors
     /// sbsigntool is missing, or key and certificate do not fit each other.
-    pub fn sign(&self, program: &Path) -> Result<(), DiskError> {
+    pub fn sign(&self, program: &Path) -> Result<(), MediumError> {
         let mut sign = SBSIGN.command()?;
         sign.arg("--key").arg(&self.key).arg("--cert").arg(&self.certificate).arg("--output").args([program; 2]);
         SBSIGN.run(sign)?;
@@ -213,7 +213,7 @@ fn placed(parts: &[(&'static str, &[u8])], places: &Places, work: &Path) -> Resu
     let mut added = Vec::new();
     for (name, bytes) in parts {
         let file = work.join(name);
-        fs::write(&file, bytes).map_err(DiskError::file(&file))?;
+        fs::write(&file, bytes).map_err(MediumError::file(&file))?;
         added.push(Added { name, address, file });
         address = (address + bytes.len() as u64).next_multiple_of(alignment);
     }

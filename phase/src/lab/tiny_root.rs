@@ -21,7 +21,8 @@ use crate::output::{self, Existing};
 /// The first line that the release prints; tests wait for it.
 pub const REACHED: &str = "phase-test: release pid 1 reached";
 
-/// The release's init. With the word `acknowledge` on its command line it finds itself healthy. `poweroff -f` asks the kernel itself, there is no other init to ask.
+/// The release's init. With the word `acknowledge` on its command line it finds itself healthy. `poweroff -f` asks the
+/// kernel itself, there is no other init to ask.
 const INIT: &str = r#"#!/bin/busybox sh
 b=/bin/busybox
 echo "phase-test: release pid $$ reached"
