@@ -61,14 +61,13 @@ impl StageOne<'_> {
 }
 
 impl Chosen<'_> {
-    /// The envelope that the release came in, byte by byte: of several with the same manifest, the one of its source.
+    /// The envelope that its source gave, byte by byte. Another source may have other bytes around the same manifest, of which
+    /// nothing was verified.
     fn envelope(&self) -> Option<&[u8]> {
         let holds = |candidate: &&discover::Candidate| {
-            let payload = Envelope::parse(&candidate.envelope).map(|envelope| Sha256Digest::of(&envelope.payload));
-            payload.is_ok_and(|digest| digest == self.release.digest())
+            let payload = || Envelope::parse(&candidate.envelope).map(|envelope| Sha256Digest::of(&envelope.payload));
+            candidate.source == self.source && payload().is_ok_and(|digest| digest == self.release.digest())
         };
-        let mut holders = self.found.candidates.iter().filter(holds);
-        let of_source = holders.clone().find(|candidate| candidate.source == self.source);
-        of_source.or_else(|| holders.next()).map(|candidate| candidate.envelope.as_slice())
+        self.found.candidates.iter().find(holds).map(|candidate| candidate.envelope.as_slice())
     }
 }
