@@ -88,7 +88,7 @@ test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints,
 	cargo test --profile host --package qemu -- --test-threads=2
 	$(MAKE) fuzz SECONDS=5
 
-test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (half an hour)
+test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (a quarter of an hour)
 	cargo test --profile host --package qemu --test network -- --include-ignored --test-threads=2
 
 test-media: media-deps build-arm64 ## Every way in under every firmware, and media on every bus (docs/testing.md); prints the matrix (three quarters of an hour)
