@@ -67,7 +67,7 @@ pub struct AllArgs {
 }
 
 const EXAMPLES: &str = "\
-For kernels of x86_64: arm64 has `phase image disk` and `phase image uki`.
+For kernels of x86_64: arm64 has `phase image disk`, `pxe` and `uki`.
 Makes phase.img (disk-image.md), phase.qcow2, phase.iso (iso.md), phase.efi (secure-boot.md), pxe/
 (quick-start-pxe.md) and SHA256SUMS.
 

@@ -34,22 +34,29 @@ const IPXE: &str = include_str!("../../../grub/boot.ipxe");
 const PLACEHOLDER: &str = "PARAMETERS";
 /// What a DHCP server says.
 const DNSMASQ: &str = include_str!("../../../grub/dnsmasq.conf");
-/// What stands before that in the folder's README.txt.
+/// What stands before that in the folder's README.txt, with [`LOADERS`] for what an architecture has.
 const README: &str = "\
 Machines are started from this folder over a network: serve it over TFTP, and over HTTP on port 80
 besides, which is faster. Nothing in it names a server; it may stand in any folder of one.
 
   boot.ipxe                what iPXE is given
-  grub/i386-pc.0           what PXE of a BIOS is given
-  grub/x86_64.efi          what PXE, or HTTP boot, of a 64-bit UEFI is given
-  grub/i386.efi            the same of a 32-bit UEFI
+LOADERS
   grub/*.cfg               GRUB's menu
   vmlinuz, boot.cpio.zst   kernel and initramfs
 
 Lines for dnsmasq, if it is the network's only DHCP server. 10.77.0.1 stands for the server, /srv/phase for
-this folder. Beside another DHCP server: docs/quick-start-pxe.md. HTTP boot: docs/quick-start-uefi-http.md.
+the folder of PCs, and /srv/phase/arm64 for that of arm64, if there is one. Beside another DHCP server:
+docs/quick-start-pxe.md. HTTP boot: docs/quick-start-uefi-http.md.
 
 ";
+const LOADERS: &str = "LOADERS";
+/// What each GRUB is for.
+const OF_PCS: &str = "\
+  grub/i386-pc.0           what PXE of a BIOS is given
+  grub/x86_64.efi          what PXE, or HTTP boot, of a 64-bit UEFI is given
+  grub/i386.efi            the same of a 32-bit UEFI";
+const OF_ARM64: &str = "\
+  grub/arm64.efi           what PXE, or HTTP boot, of a UEFI is given";
 
 /// Makes a folder that machines are started from over a network: PXE, iPXE, UEFI's HTTP boot.
 #[derive(clap::Args)]
@@ -75,6 +82,8 @@ Examples:
   phase image pxe --kernel vmlinuz --initramfs boot.cpio.zst --out /srv/phase
   phase image pxe --kernel vmlinuz --initramfs boot.cpio.zst --out /srv/phase \\
       --parameters 'console=ttyS0 quiet phase.origin=http://10.77.0.1/releases'
+  phase image pxe --kernel vmlinuz-arm64 --initramfs boot-arm64.cpio.zst --out /srv/phase/arm64 \\
+      --grub build/package/aarch64/grub-efi-arm64-bin/usr/lib/grub
 
 The initramfs needs the drivers of network cards: phase image initramfs
 --modules net,root. What a DHCP server has to say stands in README.txt of the
@@ -104,10 +113,10 @@ pub struct Made {
 /// Kernel or initramfs are not what a machine would take, GRUB is missing, or the folder has files already.
 pub fn pxe(args: &PxeArgs) -> anyhow::Result<Report> {
     args.folder.existing()?;
-    args.parts.check(&[Arch::X86_64])?;
+    let arch = args.parts.check(&[Arch::X86_64, Arch::Aarch64])?.kernel.arch;
     let bar = progress::spinner("making the folder");
-    let mut files = texts(&args.parts)?;
-    files.extend(network_loaders(&args.grub.folder, args.server.as_deref())?);
+    let mut files = texts(&args.parts, arch)?;
+    files.extend(network_loaders(&args.grub.folder, arch, args.server.as_deref())?);
     for (path, source) in [("boot.cpio.zst", &args.parts.initramfs), ("vmlinuz", &args.parts.kernel)] {
         files.push(BootFile { path: path.to_owned(), content: Content::File(source.clone()) });
     }
@@ -144,8 +153,8 @@ fn server(text: &str) -> Result<String, String> {
 }
 
 /// The files that are written by hand: menus and README.txt.
-fn texts(parts: &Parts) -> anyhow::Result<Vec<BootFile>> {
-    let parameters = parts.parameters(Arch::X86_64)?;
+fn texts(parts: &Parts, arch: Arch) -> anyhow::Result<Vec<BootFile>> {
+    let parameters = parts.parameters(arch)?;
     if let Some(word) = parameters.split(' ').find(|word| matches!(*word, "||" | "&&")) {
         return Err(UsageError(format!("--parameters has the word {word}, where iPXE ends a command")).into());
     }
@@ -160,7 +169,11 @@ fn texts(parts: &Parts) -> anyhow::Result<Vec<BootFile>> {
     let text =
         |path: &str, text: String| BootFile { path: path.to_owned(), content: Content::Bytes(text.into_bytes()) };
     files.push(text("boot.ipxe", IPXE.replace(PLACEHOLDER, parameters)));
-    files.push(text("README.txt", format!("{README}{DNSMASQ}")));
+    let loaders = match arch {
+        Arch::X86_64 => OF_PCS,
+        Arch::Aarch64 => OF_ARM64,
+    };
+    files.push(text("README.txt", README.replace(LOADERS, loaders) + DNSMASQ));
     Ok(files)
 }
 

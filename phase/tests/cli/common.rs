@@ -116,6 +116,14 @@ pub(crate) fn efi_kernel(init_size: u32) -> Vec<u8> {
     kernel
 }
 
+/// The header of an arm64 kernel (Documentation/arm64/booting.rst) of 32 MiB.
+pub(crate) fn arm64_kernel() -> Vec<u8> {
+    let mut kernel = vec![0; 64];
+    kernel[16..24].copy_from_slice(&0x0200_0000_u64.to_le_bytes());
+    kernel[56..60].copy_from_slice(b"ARMd");
+    kernel
+}
+
 /// An uncompressed archive of regular files.
 pub(crate) fn initramfs(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();

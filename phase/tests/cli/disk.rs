@@ -2,7 +2,9 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-use crate::common::{directory, fails, initramfs, json, kernel, program, publish, release_files, succeeds, text};
+use crate::common::{
+    arm64_kernel, directory, fails, initramfs, json, kernel, program, publish, release_files, succeeds, text,
+};
 
 /// A PARTUUID that somebody thought of.
 const PARTUUID: &str = "0b7b5b4e-9a1c-4d7e-8f00-112233445566";
@@ -162,10 +164,7 @@ fn what_a_machine_would_refuse_is_refused_and_nothing_is_written() {
     platform("x86_64-efi");
     refused(&without_grub, &["--grub", "."], "GRUB for 32-bit UEFI: apt-get install grub-efi-ia32-bin");
     // arm64's GRUB is another one, which Debian has for arm64 alone.
-    let mut arm64 = vec![0; 64];
-    arm64[16..24].copy_from_slice(&0x0200_0000_u64.to_le_bytes());
-    arm64[56..60].copy_from_slice(b"ARMd");
-    fs::write(without_grub.path().join("vmlinuz"), arm64).unwrap();
+    fs::write(without_grub.path().join("vmlinuz"), arm64_kernel()).unwrap();
     refused(
         &without_grub,
         &["--grub", "."],

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::common::{fails, home, json, kernel, program, succeeds};
+use crate::common::{arm64_kernel, fails, home, json, kernel, program, succeeds};
 
 const PXE: [&str; 8] = ["image", "pxe", "--kernel", "vmlinuz", "--initramfs", "boot.zst", "--out", "srv"];
 
@@ -77,6 +77,9 @@ fn what_a_machine_would_refuse_is_refused_and_nothing_is_written() {
     refused(&home("root\n"), &[], 1, "its etc/phase/stage is \"root\", wanted \"boot\"");
     refused(&home("boot\n"), &["--grub", "."], 1, "GRUB for BIOS: apt-get install grub-pc-bin");
     refused(&home("boot\n"), &["--parameters", "a || b"], 2, "--parameters has the word ||, where iPXE ends a command");
+    let arm64 = home("boot\n");
+    fs::write(arm64.path().join("vmlinuz"), arm64_kernel()).unwrap();
+    refused(&arm64, &["--grub", "."], 1, "GRUB for UEFI of arm64: phase lab package grub-efi-arm64-bin --arch aarch64");
     let wrong = home("boot\n");
     fs::write(wrong.path().join("vmlinuz"), "MZ").unwrap();
     refused(&wrong, &[], 1, "vmlinuz: not a kernel image");

@@ -9,11 +9,12 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-use qemu::{Architecture, Bus, Event, Machine};
+use qemu::{Architecture, Bus, Event, Machine, NetworkBoot, lan::ROUTER};
 use tempfile::TempDir;
 
 use crate::{
     arrival::{Arrival, bytes},
+    network,
     row::{Outcome, Row},
     scene::Mode,
     support::{Boot, Lab, Medium, QuickStart, Serve, Tree, text},
@@ -32,6 +33,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::new("arm64-debian", "boots in internet mode to Debian's login", debian),
         Row::new("arm64-uefi", "boots in private mode from a virtio disk", || uefi(Bus::VirtioBlk, Mode::Private)),
         Row::new("arm64-usb", "boots in local mode from a USB stick", || uefi(Bus::Usb, Mode::Local)),
+        Row::new("arm64-PXE", "boots in local mode, from the place that DHCP names", pxe).isolated(),
         Row::new("arm64-UKI", "boots in local mode, which is in it, by the firmware alone", uki),
         Row::new("quick-start-arm64", "docs/quick-start-arm64.md boots as it stands, in private mode", quick_start),
     ]
@@ -183,6 +185,27 @@ fn uefi(bus: Bus, mode: Mode) -> Outcome {
         if bus == Bus::VirtioBlk { "/dev/vd" } else { "/dev/sd" },
         &image,
     )
+}
+
+/// Its folder stands in that of PCs, as docs/quick-start-pxe.md has it.
+fn pxe() -> Outcome {
+    let mut lan = network::lan();
+    let (kernel, folder, grub) = (Kernel::general(), format!("{}/arm64", network::FOLDER), grub());
+    let parameters = format!("{PARAMETERS} phase.on_failure=poweroff");
+    let parts = ["--kernel", text(&kernel.image), "--initramfs", text(&kernel.boot), "--parameters", &parameters];
+    fs::create_dir(network::FOLDER).unwrap();
+    Lab::ready().phase(&[&["image", "pxe", "--out", &folder, "--grub", &grub], &parts[..]].concat());
+    network::put(&publish(None, "direct"));
+    let [dhcp, http] = [network::DNSMASQ, network::NGINX].map(|first| network::configuration(network::PXE, first));
+    network::serve(&lan.router, ROUTER, &dhcp, Some(&http));
+    let (machine, _chips) = from_firmware();
+    let machine = network::plugged(&mut lan, machine, NetworkBoot::Pxe).memory_mib(1024);
+    let mut boot = Boot::start(&machine);
+    boot.shows("Phase Boot: Private");
+    boot.types(Mode::Local.key());
+    let arrival = Arrival { mode: Mode::Local, handoff: "direct", source: network::RELEASES, login: false };
+    let outcome = arrival.of(&mut boot, Path::new(&folder));
+    Outcome { artefact: bytes(Path::new(&folder)), ..outcome }
 }
 
 /// The folder of GRUB's platforms with that of arm64.

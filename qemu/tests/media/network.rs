@@ -12,18 +12,18 @@ use crate::{
     arrival::{Arrival, bytes},
     row::{Outcome, Row},
     scene::{Firmware, Mode},
-    support::{Boot, KERNEL_PARAMETERS, Lab, Medium, QuickStart, Release, run, text},
+    support::{Boot, KERNEL_PARAMETERS, Lab, Medium, QuickStart, Release, Tree, run, text},
 };
 
-const PXE: &str = "docs/quick-start-pxe.md";
+pub(crate) const PXE: &str = "docs/quick-start-pxe.md";
 const HTTP: &str = "docs/quick-start-uefi-http.md";
 /// What the documents call the folder, and the files of the two servers.
-const FOLDER: &str = "/srv/phase";
-const DNSMASQ: &str = "# /etc/dnsmasq.d/phase.conf\n";
+pub(crate) const FOLDER: &str = "/srv/phase";
+pub(crate) const DNSMASQ: &str = "# /etc/dnsmasq.d/phase.conf\n";
 const PROXY: &str = "# /etc/dnsmasq.d/phase-proxy.conf\n";
-const NGINX: &str = "# /etc/nginx/conf.d/phase.conf\n";
+pub(crate) const NGINX: &str = "# /etc/nginx/conf.d/phase.conf\n";
 /// Where the documents have releases, which the receipt names.
-const RELEASES: &str = "http://10.77.0.1/releases";
+pub(crate) const RELEASES: &str = "http://10.77.0.1/releases";
 /// The same where the neighbour serves them.
 const OF_THE_NEIGHBOUR: &str = "http://10.77.0.2/releases";
 
@@ -46,7 +46,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// The configuration in the document `name` that begins with the line `first`.
 #[track_caller]
-fn configuration(name: &str, first: &str) -> String {
+pub(crate) fn configuration(name: &str, first: &str) -> String {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let document = fs::read_to_string(checkout.join(name)).unwrap();
     let block = document.split("```conf\n").skip(1).find(|block| block.starts_with(first));
@@ -55,7 +55,7 @@ fn configuration(name: &str, first: &str) -> String {
 }
 
 /// A LAN whose hosts have an empty /srv.
-fn lan() -> Lan {
+pub(crate) fn lan() -> Lan {
     run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/srv"]));
     Lan::new().unwrap()
 }
@@ -76,11 +76,15 @@ fn make_folder_with(more: &str, options: &[&str]) -> u64 {
 
 /// Publishes the tiny release where the servers have releases.
 fn put_release() {
-    let tree = Release::default().publish();
+    put(&Release::default().publish());
+}
+
+/// Puts a published tree there.
+pub(crate) fn put(tree: &Tree) {
     run(Command::new("cp").arg("-r").arg(tree.path()).arg(format!("{FOLDER}/releases")));
 }
 
-fn serve(host: &Host, address: &str, dhcp: &str, http: Option<&str>) {
+pub(crate) fn serve(host: &Host, address: &str, dhcp: &str, http: Option<&str>) {
     if let Some(http) = http {
         host.nginx(http, address, 80).unwrap();
     }
@@ -88,7 +92,7 @@ fn serve(host: &Host, address: &str, dhcp: &str, http: Option<&str>) {
 }
 
 /// A machine on the link that starts from its card.
-fn plugged(lan: &mut Lan, machine: Machine, how: NetworkBoot) -> Machine {
+pub(crate) fn plugged(lan: &mut Lan, machine: Machine, how: NetworkBoot) -> Machine {
     let machine = lan.plug(machine, &Faults::default()).unwrap();
     machine.memory_mib(512).boot_from_network(how)
 }
