@@ -75,7 +75,7 @@ impl Kernel {
                     .get_af_spec()
                     .and_then(|families| families.get_inet6())
                     .and_then(|inet6| inet6.get_flags())
-                    .unwrap_or_default(),
+                    .ok(),
             });
         }
         Ok(links)

@@ -14,8 +14,6 @@ const LOWER_UP: u32 = 1 << 16;
 /// What routers said, of `net/if_inet6.h`: addresses, and other things, are to be had by `DHCPv6` (RFC 4861, section 4.2).
 const MANAGED: u32 = 0x40;
 const OTHER: u32 = 0x80;
-/// Of the same place: IPv6 is on.
-const READY: u32 = 0x8000_0000;
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +32,8 @@ pub(super) struct Link {
     pub(super) mtu: u32,
     /// The number of the bond or bridge that it belongs to, or 0.
     pub(super) master: u32,
-    /// What IPv6 knows of it (`IF_…` of `net/if_inet6.h`), or 0.
-    pub(super) ipv6: u32,
+    /// What IPv6 knows of it (`IF_…` of `net/if_inet6.h`); nothing if IPv6 is not spoken on it.
+    pub(super) ipv6: Option<u32>,
 }
 
 impl Link {
@@ -68,14 +66,15 @@ impl Link {
         nic.is(&self.name, &self.hardware)
     }
 
-    /// Whether IPv6 is or will be spoken on it.
+    /// Whether IPv6 is or will be spoken on it. That it is ready (`IF_READY`) is not asked for: the kernel says so up to a second
+    /// after the carrier is there (`net/core/link_watch.c`), when a lease of IPv4 may have come already.
     pub(super) fn has_ipv6(&self) -> bool {
-        self.ipv6 & READY != 0
+        self.ipv6.is_some()
     }
 
     /// What routers say is to be asked for by `DHCPv6`, if anything.
     pub(super) fn to_ask(&self) -> Option<Question> {
-        match self.ipv6 & (MANAGED | OTHER) {
+        match self.ipv6.unwrap_or_default() & (MANAGED | OTHER) {
             0 => None,
             OTHER => Some(Question::Information),
             _ => Some(Question::Address),
@@ -103,7 +102,7 @@ pub(super) mod tests {
             hardware: vec![2, 0, 0, 0, 0, 1],
             mtu: 1500,
             master: 0,
-            ipv6: 0,
+            ipv6: None,
         }
     }
 
@@ -126,7 +125,7 @@ pub(super) mod tests {
 
     #[test]
     fn routers_say_what_is_to_be_asked_for() {
-        let to_ask = |ipv6| Link { ipv6, ..link() }.to_ask();
+        let to_ask = |ipv6| Link { ipv6: Some(ipv6), ..link() }.to_ask();
         // IF_READY, and that an advertisement came.
         assert_eq!(to_ask(0x8000_0030), None);
         assert_eq!(to_ask(OTHER | 0x20), Some(Question::Information));

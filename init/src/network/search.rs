@@ -28,8 +28,9 @@ const NOTICES: usize = 256;
 const NAME_SERVERS: usize = 3;
 /// The links are looked at at least this often, in case a notice was lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a connection of local mode waits for a `DHCPv6` server to name a place, which it does in milliseconds if it is there.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection of local mode waits for a `DHCPv6` server to name a place: the kernel may need a second until IPv6 can be
+/// spoken on a new link, and a server answers in milliseconds.
+const LINGER: Duration = Duration::from_millis(1500);
 /// After this long without a carrier a person is told what is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -7,7 +7,7 @@ use init::network::{self, DownReason};
 
 use crate::lan::{ENVELOPE, Machine, Server, address, fetched, impatient, inside, ip};
 
-const RANGE: &str = "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,1h";
+const RANGE: &str = "--dhcp-range=10.77.0.50,10.77.0.59,255.255.255.0,1h";
 const NO_DNS: &str = "--port=0";
 
 #[test]

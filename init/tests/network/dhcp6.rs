@@ -114,7 +114,7 @@ fn name_servers_are_asked_for_where_routers_say_so_and_name_none() {
 }
 
 /// What a server of IPv4 is told.
-const IPV4: [&str; 2] = ["--port=0", "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,1h"];
+const IPV4: [&str; 2] = ["--port=0", "--dhcp-range=10.77.0.50,10.77.0.59,255.255.255.0,1h"];
 
 #[test]
 fn local_mode_asks_for_a_place_beside_ipv4() {

@@ -6,7 +6,7 @@ use crate::lan::{ENVELOPE, Machine, Server, fetched_from, inside};
 
 /// A network without a router, so that nothing beyond it is reached directly.
 const CLOSED: &[&str] =
-    &["--port=0", "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,1h", "--dhcp-option=option:router"];
+    &["--port=0", "--dhcp-range=10.77.0.50,10.77.0.59,255.255.255.0,1h", "--dhcp-option=option:router"];
 
 #[test]
 fn a_proxy_leads_to_an_origin_that_is_not_reached_without_it() {

@@ -70,7 +70,7 @@ fn dhcp_on_a_named_interface_leaves_others_alone() {
     server.dnsmasq(&[
         "--port=0",
         "--dhcp-range=10.66.0.50,10.66.0.60,255.255.255.0,1h",
-        "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,1h",
+        "--dhcp-range=10.77.0.50,10.77.0.59,255.255.255.0,1h",
     ]);
     let connection = machine.up(&machine.told("ip=:::::02-00-00-00-00-07:dhcp"));
     assert_eq!(connection.interface, "eth1");

@@ -71,7 +71,7 @@ fn where_there_are_both_dhcp_wins() {
     }
     let (machine, mut server) = (Machine::new(), Server::new());
     server.plugged("eth0", &["10.77.0.1/24", "fd00:77::1/64"]);
-    let range = "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,1h";
+    let range = "--dhcp-range=10.77.0.50,10.77.0.59,255.255.255.0,1h";
     server.dnsmasq(&["--port=0", "--enable-ra", "--dhcp-range=fd00:77::,ra-only", range]);
     let connection = machine.up(&machine.settings());
     assert!(connection.address.starts_with("10.77.0."), "{connection:?}");

@@ -7,7 +7,7 @@ use init::network::DownReason;
 
 use crate::lan::{ENVELOPE, Machine, Server, fetched, impatient, inside, ip};
 
-const DHCP: &[&str] = &["--port=0", "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,1h"];
+const DHCP: &[&str] = &["--port=0", "--dhcp-range=10.77.0.50,10.77.0.59,255.255.255.0,1h"];
 
 /// Whether this kernel makes interfaces of a kind.
 fn kernel_has(kind: &str) -> bool {

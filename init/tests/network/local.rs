@@ -27,7 +27,7 @@ fn nothing_leads_beyond_the_link_and_the_place_that_dhcp_names_is_known() {
         "--enable-ra",
         "--dhcp-range=fd00:77::,ra-only",
         "--dhcp-option=option6:dns-server,[fd00:77::53]",
-        "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,1h",
+        "--dhcp-range=10.77.0.50,10.77.0.59,255.255.255.0,1h",
         "--dhcp-option=option:dns-server,10.77.0.53",
         "--dhcp-option=option:domain-name,lan.test",
         "--dhcp-option=option:classless-static-route,10.9.0.0/16,10.77.0.9,10.10.0.0/16,0.0.0.0,0.0.0.0/0,10.77.0.1",

@@ -50,7 +50,7 @@ fn isc_kea_is_understood() {
             "client-classes": [{"name": "phase", "test": "substring(option[77].hex,1,9) == 'PhaseBoot'",
                 "option-data": [{"name": "domain-name-servers", "data": "10.77.0.53"},
                                 {"name": "boot-file-name", "data": "/tree"}]}],
-            "subnet4": [{"subnet": "10.77.0.0/24", "pools": [{"pool": "10.77.0.50 - 10.77.0.60"}],
+            "subnet4": [{"subnet": "10.77.0.0/24", "pools": [{"pool": "10.77.0.50 - 10.77.0.59"}],
                 "option-data": [{"name": "routers", "data": "10.77.0.1"}, {"name": "interface-mtu", "data": "1400"}]}],
             "loggers": [{"name": "kea-dhcp4", "output_options": [{"output": "stderr"}], "severity": "WARN"}]
         }}"#,
