@@ -87,6 +87,19 @@ impl Boot {
     pub(crate) fn is_refused(&mut self, stage: &str, error: &str, words: &[&str]) -> Marker {
         let fail = self.reaches(stage, Event::Fail);
         assert_eq!(fail.field("error"), Some(error), "{fail:?}");
+        self.is_given_up(stage, error, words)
+    }
+
+    /// The attempt ends for this reason before its first step towards the release, and nothing was executed.
+    #[track_caller]
+    pub(crate) fn is_refused_at_once(&mut self, error: &str, words: &[&str]) -> Marker {
+        let recover = self.is_given_up("recover", error, words);
+        assert!(!self.began("download"), "bytes were fetched for a way that cannot be gone");
+        recover
+    }
+
+    #[track_caller]
+    fn is_given_up(&mut self, stage: &str, error: &str, words: &[&str]) -> Marker {
         let recover = self.reaches("recover", Event::Begin);
         assert_eq!(recover.field("error"), Some(error), "{recover:?}");
         for words in words {
