@@ -3,6 +3,9 @@
 //! A copy of this program stands at [`PROGRAM`] in a release that was booted on a machine with a store it may write. It reads
 //! the receipt and raises what the store remembers to the highest of both; run again, it changes nothing. It works in any
 //! system: it looks for the partition itself and mounts it for itself alone ([`crate::store`]).
+//!
+//! On a disk it then keeps the receipt itself. That comes second and is no part of the acknowledgement, which stands whether or
+//! not the receipt could be kept.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -30,8 +33,13 @@ Says that the release that runs is healthy: from now on this machine accepts no 
 
 Usage: /run/phase/acknowledge [--help]
 
-It reads /run/phase/receipt.json and raises what the machine's store remembers (docs/freshness.md). Running it again
-changes nothing. Exit status: 0 acknowledged, 1 not, 2 wrong usage.
+It reads /run/phase/receipt.json and raises what the machine's store remembers (docs/freshness.md). If the store is a disk,
+it keeps the receipt there, as receipts/VERSION.json. Running it again changes nothing.
+
+Exit status: 0 acknowledged, also if the receipt could not be kept, which is said; 1 not acknowledged; 2 wrong usage.
+
+Example, in a unit of systemd:
+  ExecStart=/run/phase/acknowledge
 ";
 
 /// Why nothing was acknowledged.
@@ -63,11 +71,15 @@ struct Receipt {
     writable: bool,
 }
 
-/// What became of it, for the one line that is printed.
-#[derive(Debug, PartialEq, Eq)]
-enum Acknowledged {
-    Raised(State),
-    Already(State),
+/// What became of it, for what is printed.
+#[derive(Debug)]
+struct Acknowledged {
+    /// What the store remembers now.
+    state: State,
+    /// Whether it remembered less before.
+    raised: bool,
+    /// Whether the receipt could be kept, where there is room for receipts.
+    kept: Result<(), StoreError>,
 }
 
 /// Whether this program was started to acknowledge: by its name, or by its first argument. Then the arguments that are left.
@@ -93,14 +105,18 @@ pub fn run(arguments: &[String]) -> ExitCode {
         }
     }
     match acknowledge(Path::new("/")) {
-        Ok(Acknowledged::Raised(state)) => println!("acknowledged {}", remembered(&state)),
-        Ok(Acknowledged::Already(state)) => println!("acknowledged before: {}", remembered(&state)),
+        Ok(Acknowledged { state, raised, kept }) => {
+            println!("{} {}", if raised { "acknowledged" } else { "acknowledged before:" }, remembered(&state));
+            if let Err(error) = kept {
+                eprintln!("acknowledge: acknowledged all the same, but the receipt is not kept: {error}");
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("acknowledge: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
 
 fn remembered(State { channel, epoch, version, issued }: &State) -> String {
@@ -109,7 +125,7 @@ fn remembered(State { channel, epoch, version, issued }: &State) -> String {
     )
 }
 
-/// Raises what the store of the system below `root` remembers.
+/// Raises what the store of the system below `root` remembers, and then keeps the receipt.
 fn acknowledge(root: &Path) -> Result<Acknowledged, AcknowledgeError> {
     let bytes = config::read_small(&root.join(RECEIPT.trim_start_matches('/')))?;
     let Receipt { release, floor_epoch, store, writable } = Receipt::parse(&bytes)?;
@@ -124,11 +140,12 @@ fn acknowledge(root: &Path) -> Result<Acknowledged, AcknowledgeError> {
         previous => previous?,
     };
     let state = State::acknowledge(previous.as_ref(), &release, floor_epoch);
-    if previous.as_ref() == Some(&state) {
-        return Ok(Acknowledged::Already(state));
+    let raised = previous.as_ref() != Some(&state);
+    if raised {
+        opened.set_state(&state)?;
     }
-    opened.set_state(&state)?;
-    Ok(Acknowledged::Raised(state))
+    let kept = opened.keep_receipt(release.version, &bytes);
+    Ok(Acknowledged { state, raised, kept })
 }
 
 impl Receipt {

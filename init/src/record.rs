@@ -263,11 +263,13 @@ impl Handoff {
     /// and the program that acknowledges, if there is something to raise.
     pub fn give_to_release(&self, run: &Path, root_timings: &[StageTiming]) -> Result<(), RecordError> {
         self.write_receipt(&run.join("receipt.json"), root_timings)?;
-        if let Some(log) = self.measured_log() {
-            let path = run.join("measured.log");
-            std::fs::write(&path, log)
-                .map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })?;
-        }
+        let path = run.join("measured.log");
+        let written = match self.measured_log() {
+            Some(log) => std::fs::write(&path, log),
+            // One of an earlier attempt would speak of what the receipt does not.
+            None => remove_if_there(&path),
+        };
+        written.map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })?;
         if !self.takes_acknowledgement() {
             return Ok(());
         }
@@ -288,6 +290,13 @@ impl Handoff {
         let mut json = serde_json::to_vec_pretty(&Receipt { handoff: &handoff, root_timings })?;
         json.push(b'\n');
         std::fs::write(path, json).map_err(|source| RecordError::Receipt { path: path.display().to_string(), source })
+    }
+}
+
+fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -397,6 +406,12 @@ mod tests {
         let receipt: serde_json::Value = serde_json::from_slice(&receipt).unwrap();
         let wanted = serde_json::json!({"pcr": 14, "banks": ["sha256"], "complete": true, "file": MEASURED_LOG});
         assert_eq!(receipt["x-measured"], wanted);
+
+        // A later attempt of the same boot, whose TPM does not answer any more.
+        handoff().give_to_release(run.path(), &[]).unwrap();
+        let receipt = std::fs::read_to_string(run.path().join("receipt.json")).unwrap();
+        assert!(!receipt.contains("x-measured"), "{receipt}");
+        assert!(!run.path().join("measured.log").exists(), "a log that the receipt does not name");
     }
 
     #[test]

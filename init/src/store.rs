@@ -86,6 +86,21 @@ pub enum StoreError {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// There is no room for what the next boot can do without.
+    #[error(
+        "there is no room for {name} on {}: {} KiB are free, wanted {} KiB, so that a state and a trust file still fit",
+        device.display(), free >> 10, wanted.div_ceil(1024)
+    )]
+    NoRoom {
+        /// The file, from the top of the file system on.
+        name: String,
+        /// The device file.
+        device: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that have to be.
+        wanted: u64,
+    },
     /// It was opened to be read only.
     #[error("the store was opened to be read only; nothing was written")]
     ReadOnly,
@@ -232,6 +247,14 @@ impl Opened {
         match self {
             Self::Disk(disk) => disk.keep(trust_files).map(|()| true),
             Self::Tpm(_) => Ok(false),
+        }
+    }
+
+    /// Keeps the receipt of an acknowledged boot of `version`, where there is room: an NV index has none.
+    pub fn keep_receipt(&self, version: u64, receipt: &[u8]) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(disk) => disk.keep_receipt(version, receipt),
+            Self::Tpm(_) => Ok(()),
         }
     }
 }

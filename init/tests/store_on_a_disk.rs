@@ -200,7 +200,8 @@ fn read_only_means_that_not_one_byte_changes() {
         assert_eq!(store.state().unwrap(), Some(state(7)));
         let Chain { envelopes, broken } = store.chain(2);
         assert!(envelopes.is_empty() && broken.is_none(), "{broken:?}");
-        for refused in [store.set_state(&state(9)), store.keep(&[(2, Vec::new())]).map(drop)] {
+        let keep = [store.keep(&[(2, Vec::new())]).map(drop), store.keep_receipt(9, b"{}")];
+        for refused in keep.into_iter().chain([store.set_state(&state(9))]) {
             assert!(matches!(refused, Err(StoreError::ReadOnly)), "{refused:?}");
         }
         // Nor does anybody else change it while this boot lasts.
@@ -289,25 +290,106 @@ fn the_program_that_acknowledges_mends_what_is_no_state() {
     if !inside_as_root("the_program_that_acknowledges_mends_what_is_no_state") {
         return;
     }
-    // A booted system's /run, in this namespace only.
+    let image = Image::new(&[]);
+    booted_from(&image);
+    for make in ["ln -s nowhere state.json", "mkdir state.json", "echo garbage >state.json"] {
+        changed(&image, &format!("rm -rf state.json; {make}"));
+        acknowledges(&image, make);
+    }
+}
+
+/// Makes this namespace's /run that of a system whose receipt, which is returned, names this disk.
+fn booted_from(image: &Image) -> String {
     run(Command::new("mount").args(["-t", "tmpfs", "run", "/run"]));
     fs::create_dir("/run/phase").unwrap();
-    let image = Image::new(&[]);
     let receipt = format!(
         r#"{{"schema": "phase.receipt/1", "channel": "demo", "version": 8, "epoch": 1, "floor_epoch": 0,
             "issued": "2026-11-20T12:00:00Z",
             "state": {{"store": "disk", "partuuid": "{}", "access": "read-write"}}}}"#,
         image.partuuid
     );
-    fs::write("/run/phase/receipt.json", receipt).unwrap();
-    for make in ["ln -s nowhere state.json", "mkdir state.json", "echo garbage >state.json"] {
-        changed(&image, &format!("rm -rf state.json; {make}"));
-        {
-            let _plugged = Plugged::new(&image.path());
-            assert_eq!(init::acknowledge::run(&[]), std::process::ExitCode::SUCCESS, "{make}");
-        }
-        assert_eq!(image.state().unwrap(), Some(state(8)), "{make}");
+    fs::write("/run/phase/receipt.json", &receipt).unwrap();
+    receipt
+}
+
+/// The program of the booted system succeeds, and the disk remembers its release.
+#[track_caller]
+fn acknowledges(image: &Image, why: &str) {
+    {
+        let _plugged = Plugged::new(&image.path());
+        assert_eq!(init::acknowledge::run(&[]), std::process::ExitCode::SUCCESS, "{why}");
     }
+    assert_eq!(image.state().unwrap(), Some(state(8)), "{why}");
+}
+
+#[test]
+fn an_acknowledged_boot_leaves_its_receipt_and_then_nothing_changes() {
+    if !inside_as_root("an_acknowledged_boot_leaves_its_receipt_and_then_nothing_changes") {
+        return;
+    }
+    let image = Image::new(&[("state.json", &json(8)), ("receipts/8.json", b"of an earlier boot")]);
+    let receipt = booted_from(&image);
+    acknowledges(&image, "what it remembers already");
+    assert_eq!(changed(&image, "cat receipts/8.json"), receipt);
+    let before = image.bytes();
+    acknowledges(&image, "again");
+    assert!(image.bytes() == before, "the same receipt was written again");
+}
+
+#[test]
+fn sixteen_receipts_are_kept_and_what_is_none_stays() {
+    if !inside_as_root("sixteen_receipts_are_kept_and_what_is_none_stays") {
+        return;
+    }
+    let strangers = ["0.json/precious", "01.json", "1.json.old", "notes"];
+    let names: Vec<_> = (2..=19).map(|version| format!("{version}.json")).chain(strangers.map(str::to_owned)).collect();
+    let names: Vec<_> = names.iter().map(|name| format!("receipts/{name}")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"old"[..])).collect();
+    let image = Image::new(&files);
+    changed(&image, "ln -s notes receipts/1.json");
+    let receipts = "cd receipts && ls | sort -n | grep -E '^[2-9]|^1[0-9]' | tr '\\n' ' '";
+    // Of a release from before the floors were taken back, say: the newest boot is kept, whatever its version.
+    for (version, kept) in [(20, 5..=20), (3, 6..=20)] {
+        image.opened(Access::ReadWrite, |store, _| store.keep_receipt(version, b"new").unwrap());
+        let lowest = (version < 5).then_some(version);
+        let wanted: Vec<_> = lowest.into_iter().chain(kept).map(|version| format!("{version}.json")).collect();
+        assert_eq!(changed(&image, receipts), wanted.join(" "));
+        assert_eq!(changed(&image, &format!("cat receipts/{version}.json")), "new");
+    }
+    let stay = "cd receipts && cat 0.json/precious 01.json 1.json.old notes && readlink 1.json";
+    assert_eq!(changed(&image, stay), "oldoldoldoldnotes");
+}
+
+#[test]
+fn a_receipt_that_cannot_be_kept_hides_no_acknowledgement() {
+    if !inside_as_root("a_receipt_that_cannot_be_kept_hides_no_acknowledgement") {
+        return;
+    }
+    let image = Image::new(&[("elsewhere/8.json", b"precious")]);
+    let receipt = booted_from(&image);
+    for (make, said) in [
+        ("ln -s elsewhere receipts", "cannot write receipts/8.json on /dev/loop"),
+        ("echo a file >receipts", "Not a directory"),
+        ("mkdir -p receipts/8.json/precious", "Directory not empty"),
+        (
+            "mkdir receipts; dd if=/dev/zero of=full bs=64k; truncate -s -65536 full",
+            "there is no room for receipts/8.json",
+        ),
+    ] {
+        changed(&image, &format!("rm -rf receipts state.json; {make}"));
+        acknowledges(&image, make);
+        let kept = image.opened(Access::ReadWrite, |store, _| store.keep_receipt(8, receipt.as_bytes()));
+        let error = kept.unwrap_err().to_string();
+        assert!(error.contains(said), "{make}: {error}");
+        assert_eq!(
+            changed(&image, "ls elsewhere; cat elsewhere/8.json; find receipts -type f -name '*.json'"),
+            "8.json\nprecious"
+        );
+    }
+    // The positive control; and a link in a receipt's own place is replaced itself.
+    changed(&image, "rm -rf receipts full; mkdir receipts; ln -s ../elsewhere/8.json receipts/8.json");
+    acknowledges(&image, "a link");
+    assert_eq!(changed(&image, "cat receipts/8.json elsewhere/8.json"), format!("{receipt}precious"));
 }
 
 #[test]

@@ -1,15 +1,18 @@
-//! The store on a disk: `state.json` and `trust/<epoch>.dsse.json` at the top of a partition's file system.
+//! The store on a disk: `state.json`, `trust/<epoch>.dsse.json` and `receipts/<version>.json` at the top of a partition's file
+//! system.
 //!
 //! The file system is mounted for the length of one read or one write ([`crate::file_system`]), read-only but while something
 //! is written. A file is replaced as a whole or not at all: written under another name, synced, renamed, and the directory
-//! synced. With [`Access::ReadOnly`] not one byte of the disk changes.
+//! synced. With [`Access::ReadOnly`] not one byte of the disk changes. Receipts take no room from the state and the trust files.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstatvfs, fsync, mkdirat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use verify::{LIMITS, State};
 
@@ -20,8 +23,15 @@ use crate::file_system::{FileSystem, Volume, open_below, read};
 const STATE: &str = "state.json";
 /// The directory of the trust files that were followed.
 const TRUST: &str = "trust";
+/// The directory of the receipts of boots that were acknowledged.
+const RECEIPTS: &str = "receipts";
+/// How many receipts are kept.
+const MOST_RECEIPTS: usize = 16;
+/// Bytes that stay free beside the receipts, for a state and a trust file.
+const RESERVE: u64 = LIMITS.envelope_bytes as u64;
 /// What a file is called until it is complete.
 const UNFINISHED: &str = ".phase-new";
+
 /// A partition that holds, or will hold, a state.
 #[derive(Debug)]
 pub struct Disk(Volume);
@@ -86,16 +96,37 @@ impl Disk {
     pub fn keep(&self, trust_files: &[(u64, Vec<u8>)]) -> Result<(), StoreError> {
         let mounted = self.mount(Access::ReadWrite)?;
         let failed = |errno| self.failed("write", TRUST, errno);
-        match mkdirat(&mounted, TRUST, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        let directory = open_below(&mounted, TRUST, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+        let directory = directory(&mounted, TRUST).map_err(failed)?;
         for (epoch, envelope) in trust_files {
             replace(directory.as_fd(), &format!("{epoch}.dsse.json"), envelope)
                 .map_err(|errno| self.failed("write", &trust_name(*epoch), errno))?;
         }
         // The directory itself may be new.
+        sync_directory(&mounted).map_err(failed)
+    }
+
+    /// Keeps the receipt of a boot of `version` in place of that of an earlier one. Of more than [`MOST_RECEIPTS`], those of the
+    /// lowest other versions are removed. One that is there already, byte by byte, is not written again.
+    ///
+    /// # Errors
+    /// It cannot be written, or less than [`RESERVE`] would stay free.
+    pub fn keep_receipt(&self, version: u64, receipt: &[u8]) -> Result<(), StoreError> {
+        let path = format!("{RECEIPTS}/{}", receipt_name(version));
+        let kept = read(self.mount(Access::ReadOnly)?, &path, receipt.len() + 1);
+        if kept.is_ok_and(|kept| kept.as_deref() == Some(receipt)) {
+            return Ok(());
+        }
+        let mounted = self.mount(Access::ReadWrite)?;
+        let failed = |errno| self.failed("write", &path, errno);
+        let directory = directory(&mounted, RECEIPTS).map_err(failed)?;
+        remove_lowest(&directory, version).map_err(failed)?;
+        let volume = fstatvfs(&directory).map_err(failed)?;
+        let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+        let wanted = receipt.len() as u64 + RESERVE;
+        if free < wanted {
+            return Err(StoreError::NoRoom { name: path, device: self.device().to_owned(), free, wanted });
+        }
+        replace(directory.as_fd(), &receipt_name(version), receipt).map_err(failed)?;
         sync_directory(&mounted).map_err(failed)
     }
 
@@ -117,6 +148,45 @@ impl Disk {
 
 fn trust_name(epoch: u64) -> String {
     format!("{TRUST}/{epoch}.dsse.json")
+}
+
+fn receipt_name(version: u64) -> String {
+    format!("{version}.json")
+}
+
+/// The version whose receipt has this name; nothing for a name that no receipt gets.
+fn receipt_version(name: &str) -> Option<u64> {
+    let version = name.strip_suffix(".json")?.parse().ok()?;
+    (receipt_name(version) == name).then_some(version)
+}
+
+/// Removes the receipts of the lowest versions until one of `version` makes no more than [`MOST_RECEIPTS`]. What no receipt is
+/// stays, and does not count.
+fn remove_lowest(directory: &OwnedFd, version: u64) -> Result<(), Errno> {
+    // Never more than are kept, however many entries there are.
+    let mut others = BinaryHeap::with_capacity(MOST_RECEIPTS);
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let Some(other) = entry.file_name().to_str().ok().and_then(receipt_version) else { continue };
+        if other == version || is_plain_file(directory, &receipt_name(other)) != Ok(true) {
+            continue;
+        }
+        others.push(Reverse(other));
+        if others.len() == MOST_RECEIPTS
+            && let Some(Reverse(lowest)) = others.pop()
+        {
+            unlinkat(directory, receipt_name(lowest), AtFlags::empty())?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a directory at the top of the file system, which is made if it is not there.
+fn directory(mounted: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    match mkdirat(mounted, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => open_below(mounted, name, OFlags::RDONLY | OFlags::DIRECTORY),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn is_plain_file(directory: impl AsFd, name: &str) -> Result<bool, Errno> {
@@ -148,4 +218,21 @@ fn replace(directory: impl AsFd, name: &str, bytes: &[u8]) -> Result<(), Errno> 
 /// Makes what a directory names last. A mount's own descriptor is a mere path (fsmount(2)), which cannot be synced.
 fn sync_directory(directory: impl AsFd) -> Result<(), Errno> {
     fsync(open_below(directory, ".", OFlags::RDONLY | OFlags::DIRECTORY)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_named_by_its_version_alone() {
+        for version in [0, 7, LIMITS.integer, u64::MAX] {
+            assert_eq!(receipt_version(&receipt_name(version)), Some(version));
+        }
+        for other in
+            ["", ".json", "7", "7.JSON", "07.json", "+7.json", "-7.json", "7.json.json", "18446744073709551616.json"]
+        {
+            assert_eq!(receipt_version(other), None, "{other:?}");
+        }
+    }
 }
