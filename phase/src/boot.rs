@@ -240,7 +240,7 @@ impl Report {
     pub fn print(&self, as_json: bool) {
         let Self { failure, profile } = self;
         if as_json {
-            println!("{:#}", json!({"reached": failure.is_none(), "failure": failure, "profile": profile.to_json()}));
+            println!("{}", json!({"reached": failure.is_none(), "failure": failure, "profile": profile.to_json()}));
         } else {
             println!("\n{profile}");
         }

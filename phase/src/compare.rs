@@ -78,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let memory = if args.skip_memory { None } else { Some(smallest_memory(&bench)?) };
     let report = Report { load, ratios: [to_load, to_release], memory };
     if args.json {
-        println!("{:#}", report.to_json());
+        println!("{}", report.to_json());
     } else {
         println!("{report}");
     }

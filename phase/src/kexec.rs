@@ -112,7 +112,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if next != Next::Nothing {
         load(&report, &system)?;
     }
-    report.print(args)?;
+    output::show(&report, args.json, |report| report.print(args))?;
     match next {
         Next::Nothing | Next::Load => {}
         Next::Systemd => shut_down()?,
@@ -200,11 +200,7 @@ fn jump() -> anyhow::Result<()> {
 }
 
 impl Report {
-    fn print(&self, args: &Args) -> anyhow::Result<()> {
-        if args.json {
-            println!("{}", serde_json::to_string_pretty(self)?);
-            return Ok(());
-        }
+    fn print(&self, args: &Args) {
         println!("kernel      {} ({})", self.kernel.display(), self.version.as_deref().unwrap_or("it says no version"));
         println!("initramfs   {}", self.initramfs.display());
         let origin =
@@ -229,6 +225,5 @@ impl Report {
                 Next::Immediately => "Loaded. Phase Boot starts now.",
             }
         );
-        Ok(())
     }
 }

@@ -11,13 +11,14 @@ use std::{
 
 use anyhow::Context;
 use initramfs::pack::kernel::{self, KernelInfo};
-use serde_json::json;
+use serde::Serialize;
 use verify::Arch;
 
 use super::{
     apt::{Apt, Package, STAMP, debian_name, field},
     build_directory, command,
 };
+use crate::output;
 
 /// Fetches a Debian kernel package by name and unpacks it.
 #[derive(clap::Args)]
@@ -53,6 +54,14 @@ pub fn default_flavour(arch: Arch) -> String {
     format!("cloud-{}", debian_name(arch))
 }
 
+/// What is there; `--json` prints it.
+#[derive(Serialize)]
+struct Report<'a> {
+    root: &'a Path,
+    version: &'a str,
+    kernel: PathBuf,
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let kernel = if let Some(root) = &args.kernel_root {
@@ -61,13 +70,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let flavour = args.flavour.clone().unwrap_or_else(|| default_flavour(args.arch));
         fetch(args.arch, &flavour, &args.out)?
     };
-    if args.json {
-        println!("{:#}", json!({"root": kernel.root, "version": kernel.version, "kernel": kernel.kernel()}));
-    } else {
-        println!("version  {}", kernel.version);
-        println!("kernel   {}", kernel.kernel().display());
+    let report = Report { root: &kernel.root, version: &kernel.version, kernel: kernel.kernel() };
+    output::show(&report, args.json, |report| {
+        println!("version  {}", report.version);
+        println!("kernel   {}", report.kernel.display());
         println!("modules  {}", kernel.modules().display());
-    }
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

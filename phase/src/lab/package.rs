@@ -6,13 +6,14 @@ use std::{
     process::ExitCode,
 };
 
-use serde_json::json;
+use serde::Serialize;
 use verify::Arch;
 
 use super::{
     apt::{Apt, Package},
     build_directory,
 };
+use crate::output;
 
 /// Fetches a Debian package by name and unpacks it.
 #[derive(clap::Args)]
@@ -38,14 +39,21 @@ pub struct Args {
     pub json: bool,
 }
 
+/// What is there; `--json` prints it.
+#[derive(Serialize)]
+struct Report {
+    root: PathBuf,
+    package: String,
+    version: String,
+    arch: Arch,
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (package, root) = fetch(&args.name, args.arch, &args.out)?;
-    if args.json {
-        println!("{:#}", json!({"root": root, "package": package.name, "version": package.version, "arch": args.arch}));
-    } else {
-        println!("{}  {package}", root.display());
-    }
+    let words = package.to_string();
+    let report = Report { root, package: package.name, version: package.version, arch: args.arch };
+    output::show(&report, args.json, |report| println!("{}  {words}", report.root.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

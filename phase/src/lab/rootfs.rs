@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::Context;
-use serde_json::json;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use verify::Arch;
 
@@ -90,16 +90,24 @@ pub fn default_out() -> PathBuf {
     build_directory().join("rootfs.squashfs")
 }
 
+/// What is there; `--json` prints it.
+#[derive(Serialize)]
+struct Report<'a> {
+    rootfs: &'a Path,
+    /// In bytes.
+    size: u64,
+    /// What `uname -r` says under the kernel whose modules are in it.
+    kernel: &'a str,
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let kernel = KernelRoot::open(&args.kernel_root)?;
     make(&kernel, args.suite.as_deref(), &args.out, args.force)?;
-    let size = fs::metadata(&args.out)?.len();
-    if args.json {
-        println!("{:#}", json!({"rootfs": args.out, "size": size, "kernel": kernel.version()}));
-    } else {
-        println!("{}  {size} bytes, modules of {}", args.out.display(), kernel.version());
-    }
+    let report = Report { rootfs: &args.out, size: fs::metadata(&args.out)?.len(), kernel: kernel.version() };
+    output::show(&report, args.json, |Report { rootfs, size, kernel }| {
+        println!("{}  {size} bytes, modules of {kernel}", rootfs.display());
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
