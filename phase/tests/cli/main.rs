@@ -17,6 +17,7 @@ mod iso;
 mod kexec;
 mod keys;
 mod keys_document;
+mod lab;
 mod link;
 mod measured;
 #[path = "../../../discover/tests/support/namespaces.rs"]
