@@ -23,6 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(!handoff.needs_boot_files() || manifest.boot_files.is_some());
         assert!(!handoff.needs_rootfs() || manifest.rootfs.is_some());
     }
+    assert!(manifest.upper.is_none() || manifest.rootfs.is_some());
     for artifact in manifest.artifacts() {
         assert!((1..=LIMITS.rootfs_bytes).contains(&artifact.size));
         assert!(!artifact.name.is_empty() && !artifact.name.contains(['/', '\0']));

@@ -220,6 +220,7 @@ pub(crate) fn release(files: Files, key: PathBuf, trust: PathBuf, tree: PathBuf)
         cmdline: CMDLINE.to_owned(),
         init: "/sbin/init".to_owned(),
         handoff: vec![Handoff::Kexec],
+        upper: None,
         min_epoch: 1,
         expires_days: 30,
         issued: None,

@@ -78,7 +78,7 @@ pub struct InitramfsArgs {
     #[arg(long, value_name = "FILE", required_if_eq("stage", "boot"))]
     pub trust: Option<PathBuf>,
     /// The configuration, checked as it is (stage boot)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "dht_locator", "dht_bootstrap", "on_failure", "attempts", "state", "measure"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "dht_locator", "dht_bootstrap", "on_failure", "attempts", "state", "upper", "measure"])]
     pub config: Option<PathBuf>,
     /// What config.json says
     #[command(flatten)]
@@ -203,7 +203,7 @@ fn stage(args: &InitramfsArgs) -> anyhow::Result<Stage> {
         (StageName::Root, None) if !options => Ok(Stage::Root),
         (StageName::Root, _) => {
             let problem = "--trust, --config, --tls-roots, --origin, --dht-locator, --dht-bootstrap, --on-failure, --attempts, \
-                           --state and --measure are for --stage boot only";
+                           --state, --upper and --measure are for --stage boot only";
             Err(UsageError(problem.to_owned()).into())
         }
         (StageName::Boot, Some(trust)) => Ok(Stage::Boot {
@@ -270,10 +270,16 @@ Examples:
   phase image initramfs --stage boot --init init --trust trust.json \\
       --origin http://192.0.2.10:8000 --state disk:$(blkid -s PARTUUID -o value /dev/sdb2) \\
       --kernel-root linux-image-amd64 --modules net,root,disk --out boot.cpio.zst
+  phase image initramfs --stage boot --init init --trust trust.json \
+      --origin http://192.0.2.10:8000 --state disk:$(blkid -s PARTUUID -o value /dev/sdb2) \
+      --upper persistent --kernel-root linux-image-amd64 --modules net,root,disk \
+      --out boot.cpio.zst
   phase image initramfs --stage boot --init init --trust trust.json \\
       --origin https://boot.example.org --tls-roots our-ca.pem \\
       --dht-locator keys/locator.pub --kernel-root linux-image-amd64 \\
       --modules net,root --out boot.cpio.zst
   phase image initramfs --stage root --init init --modules root \\
-      --kernel-root linux-image-amd64 --out initramfs.cpio.zst"
+      --kernel-root linux-image-amd64 --out initramfs.cpio.zst
+  phase image initramfs --stage root --init init --modules root,disk \
+      --kernel-root linux-image-amd64 --out initramfs.cpio.zst    # for --upper persistent"
 }

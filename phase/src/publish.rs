@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use serde::Serialize;
-use verify::{Arch, Candidate, Channel, Envelope, Handoff, KeyId, Manifest, Sha256Digest, Timestamp, dsse};
+use verify::{Arch, Candidate, Channel, Envelope, Handoff, KeyId, Manifest, Sha256Digest, Timestamp, Upper, dsse};
 
 use crate::{
     announce::{self, Announcer},
@@ -34,7 +34,7 @@ Examples:
       --rootfs root.squashfs --cmdline 'console=ttyS0 quiet' \\
       --handoff kexec,direct
   phase publish --tree tree --channel demo --version 8 --key keys/release \\
-      --handoff direct --rootfs root.squashfs
+      --handoff direct --rootfs root.squashfs --upper persistent
   phase publish --tree tree --channel demo --version 9 --unsigned manifest.json \\
       --handoff direct --rootfs root.squashfs")]
 pub struct Args {
@@ -71,6 +71,10 @@ pub struct Args {
     /// Hand-offs that are allowed, best first: kexec, direct, foreign
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "kexec")]
     pub handoff: Vec<Handoff>,
+    /// Where changes to the root may go: `persistent` lets a machine whose owner wants it keep them on its own disk. Without
+    /// it they go to memory. Boot media that are older than this option refuse such a release
+    #[arg(long, value_name = "WHERE")]
+    pub upper: Option<Upper>,
     /// The oldest trust file (epoch) that may accept it
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub min_epoch: u64,

@@ -40,7 +40,7 @@ pub use clock::Now;
 pub use dsse::{Envelope, Signature};
 pub use json::{Fields, FormatError};
 pub use limits::{LIMITS, Limits};
-pub use manifest::{Artifact, BootFiles, Chunks, Handoff, Initramfs, Kernel, Manifest, Pieces};
+pub use manifest::{Artifact, BootFiles, Chunks, Handoff, Initramfs, Kernel, Manifest, Pieces, Upper};
 pub use names::{Arch, Channel, KeyId, Sha256Digest, ValueError};
 pub use pieces::{ArtifactError, CheckedBytes, PieceList};
 pub use refusal::{Refusal, TooFewSigners, Warning};

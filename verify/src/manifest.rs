@@ -36,6 +36,9 @@ pub struct Manifest {
     pub init: String,
     /// The hand-offs that are allowed, best first.
     pub handoff: Vec<Handoff>,
+    /// Where changes to the root may go; a tmpfs, which ends with the boot, if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upper: Option<Upper>,
     /// Kernel and initramfs; there if `handoff` lists `kexec` or `foreign`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub boot_files: Option<BootFiles>,
@@ -149,6 +152,43 @@ impl fmt::Display for Handoff {
 
 serde_as_text!(Handoff);
 
+/// Where the changes to a release's root go, if not to a tmpfs: what a manifest allows, and a machine's owner asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upper {
+    /// A partition of the machine's own, from one boot to the next. What is there is executed without having been signed
+    /// (docs/threat-model.md).
+    Persistent,
+}
+
+impl Upper {
+    /// The name as text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Persistent => "persistent",
+        }
+    }
+}
+
+impl FromStr for Upper {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        if text == Self::Persistent.as_str() {
+            Ok(Self::Persistent)
+        } else {
+            Err(ValueError::new(text, "persistent, or no such field for a tmpfs"))
+        }
+    }
+}
+
+impl fmt::Display for Upper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+serde_as_text!(Upper);
+
 impl Manifest {
     /// Reads the JSON form.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
@@ -164,6 +204,7 @@ impl Manifest {
             cmdline: fields.parsed::<Cmdline>("cmdline")?.0,
             init: fields.parsed::<InitPath>("init")?.0,
             handoff: handoffs(&mut fields)?,
+            upper: fields.optional("upper", Fields::parsed)?,
             boot_files: boot_files(&mut fields)?,
             rootfs: fields.optional("rootfs", rootfs)?,
         };
@@ -207,6 +248,9 @@ impl Manifest {
             if handoff.needs_rootfs() && self.rootfs.is_none() {
                 return Err(fields.wrong("rootfs", "absent", format!("a root for handoff {handoff}")));
             }
+        }
+        if let (Some(upper), None) = (self.upper, &self.rootfs) {
+            return Err(fields.wrong("rootfs", "absent", format!("a root for upper {upper}")));
         }
         Ok(())
     }

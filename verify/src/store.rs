@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::json::{Fields, FormatError};
+use crate::manifest::Upper;
 use crate::names::{ValueError, serde_as_text};
 
 /// The TPM's NV index that is taken if none is named: the first of the owner's range.
@@ -45,6 +46,25 @@ impl Store {
                 Ok(Self::Tpm { nv_index: given.and_then(|index| u32::try_from(index).ok()).unwrap_or(NV_INDEX) })
             }
             seen => Err(fields.refused("store", ValueError::new(seen, "disk, tpm or none"))),
+        }
+    }
+}
+
+impl Store {
+    /// Takes `upper` of a configuration whose `state` this is: changes are kept where the machine remembers, so that has to be
+    /// a disk.
+    ///
+    /// # Errors
+    /// Another word than `persistent`, or a state that is on no disk.
+    pub fn read_upper(&self, fields: &mut Fields) -> Result<Option<Upper>, FormatError> {
+        let upper: Option<Upper> = fields.optional("upper", Fields::parsed)?;
+        match (upper, self) {
+            (None, _) => Ok(None),
+            (Some(upper), Self::Disk { .. }) => Ok(Some(upper)),
+            (Some(upper), Self::None | Self::Tpm { .. }) => {
+                let seen = format!("{upper} without a disk to keep it on");
+                Err(fields.wrong("upper", seen, "state on a disk (--state disk:PARTUUID), or no upper"))
+            }
         }
     }
 }

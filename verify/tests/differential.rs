@@ -44,6 +44,27 @@ fn both_accept_what_is_valid() {
 }
 
 #[test]
+fn both_know_what_keeping_changes_wants() {
+    for (upper, root, accepted) in [
+        (json!("persistent"), true, true),
+        (json!("persistent"), false, false),
+        (json!("tmpfs"), true, false),
+        (json!(["persistent"]), true, false),
+        (json!(true), true, false),
+    ] {
+        let mut manifest = manifest();
+        manifest["upper"] = upper.clone();
+        if !root {
+            manifest.as_object_mut().unwrap().remove("rootfs").expect("the manifest has a root");
+            manifest["handoff"] = json!(["foreign"]);
+        }
+        assert_eq!(agree::on_manifest(manifest.to_string().as_bytes()), accepted, "{upper}, root: {root}");
+        manifest.as_object_mut().unwrap().remove("upper");
+        assert!(agree::on_manifest(manifest.to_string().as_bytes()), "without it: {manifest}");
+    }
+}
+
+#[test]
 fn both_know_the_same_edges() {
     // 400 days of validity; 15 years of 365 days after the trust file; the second of expiry; a day ahead of the clock.
     for (issued, expires, now, accepted) in [
@@ -80,6 +101,7 @@ fn value() -> impl Strategy<Value = Value> {
         "kexec",
         "refuse",
         "warn",
+        "persistent",
         "é",
         "\u{7f}",
         "2026-11-20T12:00:00Z",
@@ -156,6 +178,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
         "chunks",
         "max_validity_days",
         "rootfs",
+        "upper",
     ]);
     let edit = prop_oneof![
         6 => (any::<usize>(), value()).prop_map(|(at, value)| Edit::Set(at, value)),

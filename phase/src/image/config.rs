@@ -5,7 +5,7 @@
 
 use discover::{Locator, Origin};
 use serde::Serialize;
-use verify::{Fields, FormatError, Store, ValueError};
+use verify::{Fields, FormatError, Store, Upper, ValueError};
 
 /// The schema of this version.
 const SCHEMA: &str = "phase.config/1";
@@ -61,6 +61,9 @@ pub struct Config {
     /// Where the machine remembers what it acknowledged; nowhere if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Store>,
+    /// Where changes to a release's root go, if the release allows it; to a tmpfs if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upper: Option<Upper>,
     /// What is demanded of its TPM; if nothing is said, it is used where there is one, but for private mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measure: Option<Measure>,
@@ -104,10 +107,12 @@ pub fn check(bytes: &[u8]) -> Result<(), FormatError> {
     }
     fields.optional("on_failure", Fields::parsed::<OnFailure>)?;
     fields.optional("attempts", |fields, name| fields.integer(name, 1..=ATTEMPTS))?;
-    if let Some(mut state) = fields.optional("state", Fields::object)? {
-        Store::read(&mut state)?;
-        state.finish()?;
-    }
+    let store = fields.optional("state", |fields, name| {
+        let mut state = fields.object(name)?;
+        let store = Store::read(&mut state)?;
+        state.finish().map(|()| store)
+    })?;
+    store.unwrap_or_default().read_upper(&mut fields)?;
     fields.optional("measure", Fields::parsed::<Measure>)?;
     fields.finish()
 }
@@ -136,14 +141,23 @@ mod tests {
     fn what_is_written_passes_the_check() {
         let origins = vec!["http://192.0.2.10:8000".to_owned()];
         let dht = Some(Dht { locator: "ab".repeat(32), bootstrap: vec!["192.0.2.1:6881".to_owned()] });
-        let (on_failure, attempts, state) = (Some(OnFailure::PowerOff), Some(2), Some(Store::None));
-        let config = Config { origins, dht, on_failure, attempts, state, measure: Some(Measure::Required) };
+        let disk = "disk:0b7b5b4e-9a1c-4d7e-8f00-112233445566";
+        let (on_failure, attempts, state) = (Some(OnFailure::PowerOff), Some(2), Some(disk.parse().unwrap()));
+        let config = Config {
+            origins,
+            dht,
+            on_failure,
+            attempts,
+            state,
+            upper: Some(Upper::Persistent),
+            measure: Some(Measure::Required),
+        };
         let json = String::from_utf8(config.to_json().unwrap()).unwrap();
         assert!(
             json.contains(r#""schema": "phase.config/1""#) && json.contains(r#""on_failure": "poweroff""#),
             "{json}"
         );
-        assert!(json.contains(r#""measure": "required""#), "{json}");
+        assert!(json.contains(r#""upper": "persistent""#) && json.contains(r#""measure": "required""#), "{json}");
     }
 
     #[test]
@@ -164,6 +178,9 @@ mod tests {
             (r#""state": {"store": "file"}"#, "disk, tpm or none"),
             (r#""state": {"store": "disk", "partuuid": "/dev/sda1"}"#, "blkid"),
             (r#""state": {"store": "none", "path": "/x"}"#, "path"),
+            (r#""upper": "tmpfs""#, "upper is \"tmpfs\", wanted persistent"),
+            (r#""upper": "persistent""#, "upper is persistent without a disk to keep it on, wanted state on a disk"),
+            (r#""upper": "persistent", "state": {"store": "tpm"}"#, "wanted state on a disk"),
         ] {
             let fields = fields.replace("LOCATOR", &"ab".repeat(32));
             let message =

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use verify::Store;
+use verify::{Store, Upper};
 
 use super::config::{Config, Dht, Measure, OnFailure};
 use crate::key::PublicKey;
@@ -31,6 +31,10 @@ pub struct Settings {
     /// `disk` and `tpm` (stage boot)
     #[arg(long, value_name = "STORE")]
     pub state: Option<Store>,
+    /// `persistent`: changes to a release's root are kept on the partition of --state disk:PARTUUID, if the release's manifest
+    /// allows it. What is there runs without having been signed (stage boot)
+    #[arg(long, value_name = "WHERE")]
+    pub upper: Option<Upper>,
     /// What is demanded of the machine's TPM; its driver is the set `tpm` (stage boot)
     #[arg(long, value_enum)]
     pub measure: Option<Measure>,
@@ -39,13 +43,14 @@ pub struct Settings {
 impl Settings {
     /// Whether nothing was said, so that a machine takes its defaults.
     pub fn is_empty(&self) -> bool {
-        let Self { origin, dht_locator, dht_bootstrap, on_failure, attempts, state, measure } = self;
+        let Self { origin, dht_locator, dht_bootstrap, on_failure, attempts, state, upper, measure } = self;
         origin.is_empty()
             && dht_locator.is_none()
             && dht_bootstrap.is_empty()
             && on_failure.is_none()
             && attempts.is_none()
             && state.is_none()
+            && upper.is_none()
             && measure.is_none()
     }
 
@@ -67,6 +72,7 @@ impl Settings {
             on_failure: self.on_failure,
             attempts: self.attempts,
             state: self.state.clone(),
+            upper: self.upper,
             measure: self.measure,
         })
     }

@@ -18,6 +18,9 @@ pub(super) fn check_handoffs(args: &Args) -> Result<(), UsageError> {
             return Err(UsageError(format!("--handoff {handoff} needs --rootfs")));
         }
     }
+    if let (Some(upper), None) = (args.upper, &args.rootfs) {
+        return Err(UsageError(format!("--upper {upper} needs --rootfs")));
+    }
     Ok(())
 }
 
@@ -34,6 +37,7 @@ pub(super) fn draft(args: &Args) -> anyhow::Result<Manifest> {
         cmdline: args.cmdline.clone(),
         init: args.init.clone(),
         handoff: args.handoff.clone(),
+        upper: args.upper,
         boot_files: match (&args.kernel, &args.initramfs) {
             (Some(kernel), Some(initramfs)) => Some(boot_files(kernel, initramfs, args.arch)?),
             _ => None,

@@ -111,6 +111,18 @@ fn the_locator_and_the_roots_go_along() {
 }
 
 #[test]
+fn changes_are_kept_where_the_machine_remembers() {
+    const STATE: &str = "disk:0B7B5B4E-9A1C-4D7E-8F00-112233445566";
+    let home = home();
+    succeeds(home.path(), &[&BOOT[..], &["out", "--state", STATE, "--upper", "persistent"]].concat());
+    let members = unpack(&home.path().join("out"));
+    let (_, config) = members.iter().find(|(name, _)| name == "etc/phase/config.json").unwrap();
+    let config: serde_json::Value = serde_json::from_slice(config).unwrap();
+    assert_eq!(config["upper"], "persistent");
+    assert_eq!(config["state"]["partuuid"], "0b7b5b4e-9a1c-4d7e-8f00-112233445566");
+}
+
+#[test]
 fn a_root_initramfs_has_the_modules_of_the_set_root() {
     let home = home();
     let report = json(home.path(), &[&ROOT[..], &["--kernel-root", "kernel", "--modules", "root", "--json"]].concat());
@@ -169,12 +181,23 @@ fn what_a_machine_would_refuse_is_not_packed() {
         ),
         (&["--init", "init", "--trust", "trust.json", "--tls-roots", "none.pem"], 1, "none.pem"),
         (&["--init", "init", "--trust", "trust.json", "--modules", "loop"], 2, "--kernel-root"),
+        (
+            &["--init", "init", "--trust", "trust.json", "--upper", "persistent"],
+            2,
+            "config.upper is persistent without a disk to keep it on, wanted state on a disk (--state disk:PARTUUID)",
+        ),
+        (
+            &["--init", "init", "--trust", "trust.json", "--state", "tpm", "--upper", "persistent"],
+            2,
+            "wanted state on a disk",
+        ),
+        (&["--init", "init", "--trust", "trust.json", "--upper", "tmpfs"], 2, "wanted persistent"),
     ] {
         let error = fails(home.path(), &[&boot[..], &out, more].concat(), status);
         assert!(error.contains(says), "{more:?}: {error}");
     }
     // A file that says everything, and an option that would say it again.
-    for option in [["--attempts", "2"], ["--measure", "required"], ["--state", "none"]] {
+    for option in [["--attempts", "2"], ["--measure", "required"], ["--state", "none"], ["--upper", "persistent"]] {
         let config = ["--init", "init", "--trust", "trust.json", "--config", "broken.json"];
         let error = fails(home.path(), &[&boot[..], &out, &config, &option].concat(), 2);
         assert!(error.contains("cannot be used with"), "{option:?}: {error}");
@@ -184,6 +207,7 @@ fn what_a_machine_would_refuse_is_not_packed() {
         ["--dht-locator", LOCATOR],
         ["--tls-roots", "broken.json"],
         ["--measure", "always"],
+        ["--upper", "persistent"],
     ];
     for option in of_stage_one {
         let error = fails(home.path(), &[&ROOT[..], &option].concat(), 2);

@@ -57,6 +57,15 @@ fn a_published_tree_verifies() {
 }
 
 #[test]
+fn changes_may_be_kept_only_if_the_publisher_says_so() {
+    let home = home();
+    succeeds(home.path(), &publish("7", &[]));
+    assert_eq!(verify(home.path()).upper, None);
+    succeeds(home.path(), &publish("8", &["--upper", "persistent"]));
+    assert_eq!(verify(home.path()).upper, Some(verify::Upper::Persistent));
+}
+
+#[test]
 fn the_envelope_comes_last() {
     let home = home();
     succeeds(home.path(), &publish("1", &[]));
@@ -146,6 +155,11 @@ fn wrong_usage_ends_with_2_and_touches_nothing() {
     for (more, says) in [
         (&["--rootfs", "root.squashfs"][..], "--handoff kexec needs --kernel"),
         (&["--handoff", "direct"], "--handoff direct needs --rootfs"),
+        (
+            &["--handoff", "foreign", "--kernel", "vmlinuz", "--initramfs", "initramfs.zst", "--upper", "persistent"],
+            "--upper persistent needs --rootfs",
+        ),
+        (&["--handoff", "direct", "--rootfs", "root.squashfs", "--upper", "tmpfs"], "wanted persistent"),
         (&["--handoff", "direct", "--rootfs", "root.squashfs", "--init", "sbin/init"], "\"sbin/init\""),
         (&["--handoff", "warp", "--rootfs", "root.squashfs"], "kexec, direct or foreign"),
         (&["--kernel", "vmlinuz", "--rootfs", "root.squashfs"], "--initramfs"),

@@ -55,6 +55,27 @@ fn a_handoff_has_the_files_that_it_needs() {
 }
 
 #[test]
+fn changes_may_be_kept_if_the_manifest_says_so_and_there_is_a_root_to_change() {
+    assert_eq!(Manifest::parse(MANIFEST.as_bytes()).unwrap().upper, None);
+    let kept = altered("  \"kernel\": {", "  \"upper\": \"persistent\",\n  \"kernel\": {");
+    let manifest = Manifest::parse(kept.as_bytes()).unwrap();
+    assert_eq!(manifest.upper, Some(Upper::Persistent));
+    assert_eq!(manifest.to_json().unwrap(), kept, "the field's place");
+    for (value, seen) in [("\"tmpfs\"", "\"tmpfs\""), ("\"\"", "\"\""), ("\"Persistent\"", "\"Persistent\"")] {
+        assert_eq!(
+            refused(&replaced(&kept, "\"persistent\"", value)),
+            format!("manifest.upper is {seen}, wanted persistent, or no such field for a tmpfs")
+        );
+    }
+    for value in ["true", "[\"persistent\"]", "{}"] {
+        assert!(refused(&replaced(&kept, "\"persistent\"", value)).contains("wanted a string"), "{value}");
+    }
+    let rootless =
+        replaced(&without_rootfs("\"foreign\""), "  \"kernel\": {", "  \"upper\": \"persistent\",\n  \"kernel\": {");
+    assert_eq!(refused(&rootless), "manifest.rootfs is absent, wanted a root for upper persistent");
+}
+
+#[test]
 fn kernel_and_initramfs_stand_together() {
     assert_eq!(
         refused(&altered("\"initramfs\": {", "\"x-initramfs\": {")),

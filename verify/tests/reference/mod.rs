@@ -258,6 +258,10 @@ pub(crate) fn manifest(bytes: &[u8]) -> Option<Manifest> {
         (["kexec", "direct", "foreign"].contains(&way.as_str()) && !ways.contains(&way)).then_some(())?;
         ways.push(way);
     }
+    let upper = file.has("upper");
+    if upper {
+        (file.text("upper")? == "persistent").then_some(())?;
+    }
     let [kernel, initramfs, rootfs] = ["kernel", "initramfs", "rootfs"].map(|name| file.has(name));
     let below_2_gib = (2 << 30) - 1;
     if kernel {
@@ -271,7 +275,7 @@ pub(crate) fn manifest(bytes: &[u8]) -> Option<Manifest> {
     }
     let needs = |way: &str| ways.iter().any(|other| other == way);
     let files = kernel == initramfs && (kernel || !(needs("kexec") || needs("foreign")));
-    let root = rootfs || !(needs("kexec") || needs("direct"));
+    let root = rootfs || !(needs("kexec") || needs("direct") || upper);
     file.end()?;
     (files && root && !ways.is_empty()).then_some(manifest)
 }
