@@ -2,6 +2,7 @@
 //! that a bad release can be stepped back from.
 
 use qemu::Machine;
+use serde_json::Value;
 
 use crate::support::{Boot, Lab, PhaseData, Release, Serve, Tpm};
 
@@ -10,13 +11,15 @@ fn release(version: u64, acknowledges: bool) -> Serve {
     Serve::tree(Release { version, acknowledges, handoff: "direct", ..Release::default() }.publish())
 }
 
+/// Returns the receipt of the boot.
 #[track_caller]
-fn acknowledges(machine: &Machine, store: &str) {
+fn acknowledges(machine: &Machine, store: &str) -> Value {
     let server = release(7, true);
     let mut boot = Boot::start(&machine.clone().append(&server.origin()));
     let receipt = boot.reaches_the_release("direct");
     assert_eq!((&receipt["state"]["store"], &receipt["state"]["access"]), (&store.into(), &"read-write".into()));
     assert!(boot.says("phase-test: acknowledged release 7 of e2e"), "it did not acknowledge: {receipt}");
+    receipt
 }
 
 #[track_caller]
@@ -32,8 +35,9 @@ fn refuses_the_older_one(machine: &Machine) {
 fn and_a_partition_remembers() {
     let disk = PhaseData::vfat();
     let machine = Lab::ready().disk_machine(&disk);
-    acknowledges(&machine, "disk");
+    let receipt = acknowledges(&machine, "disk");
     refuses_the_older_one(&machine);
+    assert_eq!(disk.receipt(7), receipt, "what is kept is not the receipt");
 }
 
 #[test]

@@ -22,6 +22,8 @@ fn where_root_finds_the_receipt_and_a_healthy_system_and_acknowledges_it() {
     boot.at_prompt("#", "mount PARTLABEL=PHASE-DATA /mnt && /run/phase/acknowledge && cat /mnt/state.json");
     boot.shows("acknowledged release 1 of e2e");
     boot.shows("{\"schema\":\"phase.state/1\",\"channel\":\"e2e\"");
+    boot.at_prompt("#", "cmp /run/phase/receipt.json /mnt/receipts/1.json && echo \"the receipt is $(echo kept)\"");
+    boot.shows("the receipt is kept");
     boot.at_prompt("#", "/run/phase/acknowledge; umount /mnt");
     boot.shows("acknowledged before: release 1 of e2e");
     boot.at_prompt("#", "poweroff");

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
@@ -76,6 +77,16 @@ impl PhaseData {
     /// The image.
     pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("disk")
+    }
+
+    /// The receipt that is kept of this version; on a vfat.
+    #[track_caller]
+    pub(crate) fn receipt(&self, version: u64) -> Value {
+        let mut mcopy = Command::new("mcopy");
+        mcopy.arg("-i").arg(format!("{}@@{START}", text(&self.path())));
+        let output = mcopy.args([&format!("::receipts/{version}.json"), "-"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 }
 
