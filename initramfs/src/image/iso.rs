@@ -1,5 +1,6 @@
-//! A disc that every PC starts from, and that may as well be written to a stick: ISO 9660 with El Torito for BIOS and UEFI,
-//! and with the boot code and the partition table of a disk in front. Made by xorriso.
+//! A disc that every PC starts from, or every machine of arm64 with UEFI, and that may as well be written to a stick: ISO 9660
+//! with El Torito for BIOS (which arm64 has not) and UEFI, and with the boot code and the partition table of a disk in front.
+//! Made by xorriso.
 //!
 //! Guarantees: the same files, time and versions of GRUB, mtools and xorriso give the same bytes; GRUB takes the files of
 //! this disc and of no other, because it looks for one whose name is derived from all the others.
@@ -34,6 +35,8 @@ const EFI_PARTITION: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
 /// What is to be made.
 #[derive(Debug, Clone)]
 pub struct Disc {
+    /// What its kernel is for.
+    pub arch: Arch,
     /// The folder that has GRUB's platforms.
     pub grub: PathBuf,
     /// Its files. The boot loaders are added.
@@ -64,15 +67,16 @@ impl Disc {
         let mark = format!("boot/grub/{guid}.id");
         let grub = Grub::for_disc(&self.grub, &mark);
         let bytes = |path: &str, bytes| BootFile { path: path.to_owned(), content: Content::Bytes(bytes) };
-        let added = [bytes(&mark, Vec::new()), bytes(ELTORITO, grub.image(&PC, "i386-pc-eltorito")?)];
+        let mut added = vec![bytes(&mark, Vec::new())];
         let uefi = self.uefi(&grub, identity.serial())?;
 
         let mut xorriso = self.xorriso()?;
-        xorriso.args(["--gpt_disk_guid", &guid.to_string()]);
-        xorriso.arg("--grub2-mbr").arg(absolute(&grub::delivered(&self.grub, "boot_hybrid.img"))?);
-        xorriso.args(["-b", ELTORITO, "-c", CATALOGUE, "-no-emul-boot", "-boot-load-size", "4"]);
-        xorriso.args(["-boot-info-table", "--grub2-boot-info", "-append_partition", "2", EFI_PARTITION]);
-        xorriso.arg(uefi.path()).args(["-appended_part_as_gpt", "-eltorito-alt-boot"]);
+        xorriso.args(["--gpt_disk_guid", &guid.to_string(), "-c", CATALOGUE]);
+        if self.arch == Arch::X86_64 {
+            added.push(bytes(ELTORITO, grub.image(&PC, "i386-pc-eltorito")?));
+            self.add_bios(&mut xorriso)?;
+        }
+        xorriso.args(["-append_partition", "2", EFI_PARTITION]).arg(uefi.path()).arg("-appended_part_as_gpt");
         xorriso.args(["-e", "--interval:appended_partition_2:all::", "-no-emul-boot"]);
         xorriso.arg("-o").arg(absolute(image)?).arg("-graft-points");
         let mut sources = Vec::new();
@@ -101,9 +105,25 @@ impl Disc {
         Ok(command)
     }
 
+    /// What a BIOS starts: the first entry of El Torito, and the code in front, which a stick begins with.
+    fn add_bios(&self, xorriso: &mut Command) -> Result<(), MediumError> {
+        xorriso.arg("--grub2-mbr").arg(absolute(&grub::delivered(&self.grub, "boot_hybrid.img"))?);
+        xorriso.args([
+            "-b",
+            ELTORITO,
+            "-no-emul-boot",
+            "-boot-load-size",
+            "4",
+            "-boot-info-table",
+            "--grub2-boot-info",
+        ]);
+        xorriso.arg("-eltorito-alt-boot");
+        Ok(())
+    }
+
     /// The file system with GRUB for UEFI, as a file.
     fn uefi(&self, grub: &Grub<'_>, serial: u32) -> Result<NamedTempFile, MediumError> {
-        let loaders = grub.for_uefi(Arch::X86_64)?;
+        let loaders = grub.for_uefi(self.arch)?;
         let files = sized(&loaders)?;
         let size = fat::small(files.iter().map(|(_, size)| *size));
         let image = NamedTempFile::new().map_err(MediumError::file(std::env::temp_dir()))?;
@@ -114,7 +134,7 @@ impl Disc {
 
     fn identity(&self) -> Result<Identity, MediumError> {
         let values = [("kind", b"disc".to_vec()), ("label", self.label.as_str().into())];
-        Identity::of_medium(&self.files, (&self.grub, Arch::X86_64), self.mtime, values)
+        Identity::of_medium(&self.files, (&self.grub, self.arch), self.mtime, values)
     }
 }
 

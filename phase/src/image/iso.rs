@@ -1,5 +1,5 @@
 //! `phase image iso`: one disc that PCs with BIOS, 64-bit UEFI and 32-bit UEFI start from, burnt, as a virtual disc, or
-//! written to a stick.
+//! written to a stick; or with a kernel for arm64, that its machines with UEFI start from.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,11 @@ use initramfs::{
 };
 use serde::Serialize;
 
-use super::parts::{Grub, Output, Parts};
+use super::parts::{Checked, Grub, Output, Parts};
 use crate::{output, progress};
 
-/// Makes an ISO image: a disc, or a stick by `dd`, with GRUB for BIOS and for UEFI of 64 and 32 bits.
+/// Makes an ISO image: a disc, or a stick by `dd`, with GRUB for BIOS and for UEFI of 64 and 32 bits; of a kernel for arm64, for
+/// its UEFI.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct IsoArgs {
@@ -34,6 +35,8 @@ const EXAMPLES: &str = "\
 Examples:
   phase image iso --kernel vmlinuz --initramfs boot.cpio.zst --out phase.iso
   phase image iso --kernel vmlinuz --initramfs boot.cpio.zst --release tree --out phase.iso
+  phase image iso --kernel vmlinuz-arm64 --initramfs boot-arm64.cpio.zst \\
+      --grub build/package/aarch64/grub-efi-arm64-bin/usr/lib/grub --out arm64.iso
 
 A disc cannot remember anything: an initramfs made with --state disk:GUID remembers on
 whichever disk of the machine has that partition.";
@@ -59,9 +62,10 @@ pub struct Report {
 /// Kernel, initramfs or tree are not what a machine would take, a program or GRUB is missing, or the output exists.
 pub fn iso(args: &IsoArgs) -> anyhow::Result<Report> {
     let existing = args.output.existing()?;
-    let remembers_on = args.parts.check(&[Arch::X86_64])?.remembers_on;
+    let Checked { kernel, remembers_on } = args.parts.check(&[Arch::X86_64, Arch::Aarch64])?;
     let label = if args.release.is_some() { Label::Release } else { Label::Boot };
     let disc = Disc {
+        arch: kernel.arch,
         grub: args.grub.folder.clone(),
         files: args.parts.medium(args.release.as_deref())?,
         label,

@@ -1,7 +1,11 @@
-//! arm64: the same program on QEMU's board virt, without a boot loader and from the image of `phase image disk` under UEFI.
+//! arm64: the same program on QEMU's board virt, without a boot loader, and from every artefact of `phase image` under UEFI.
 //! Debian's kernel for it cannot load another one, so that every release lists `direct`.
 //!
 //! They need `make build-arm64`, and for a Debian that this host runs programs of arm64 (qemu-user-static).
+
+mod measured;
+mod medium;
+mod network;
 
 use std::{
     fs,
@@ -9,15 +13,14 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-use qemu::{Architecture, Bus, Event, Machine, NetworkBoot, lan::ROUTER};
+use qemu::{Architecture, Bus, Event, Machine, Optical};
 use tempfile::TempDir;
 
 use crate::{
     arrival::{Arrival, bytes},
-    network,
     row::{Outcome, Row},
     scene::Mode,
-    support::{Boot, Lab, Medium, QuickStart, Serve, Tree, text},
+    support::{Boot, Lab, QuickStart, Serve, Tree, text},
 };
 
 /// The program for arm64, and what makes it.
@@ -31,10 +34,26 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         Row::new("arm64-virt", "boots in internet mode, by direct once kexec is refused by name", virt),
         Row::new("arm64-debian", "boots in internet mode to Debian's login", debian),
-        Row::new("arm64-uefi", "boots in private mode from a virtio disk", || uefi(Bus::VirtioBlk, Mode::Private)),
-        Row::new("arm64-usb", "boots in local mode from a USB stick", || uefi(Bus::Usb, Mode::Local)),
-        Row::new("arm64-PXE", "boots in local mode, from the place that DHCP names", pxe).isolated(),
-        Row::new("arm64-UKI", "boots in local mode, which is in it, by the firmware alone", uki),
+        Row::new("arm64-uefi", "boots in private mode from a virtio disk", || {
+            medium::disk(Bus::VirtioBlk, Mode::Private)
+        }),
+        Row::new("arm64-usb", "boots in local mode from a USB stick", || medium::disk(Bus::Usb, Mode::Local)),
+        Row::new("arm64-ISO", "boots in private mode from a drive on virtio", || {
+            medium::disc(Optical::VirtioScsi, Mode::Private)
+        }),
+        Row::new("arm64-ISO-USB", "boots in internet mode from a drive on USB", || {
+            medium::disc(Optical::Usb, Mode::Internet)
+        }),
+        Row::new("arm64-ISO-stick", "boots in private mode from the stick", medium::stick),
+        Row::new("arm64-PXE", "boots in local mode, from the place that DHCP names", network::pxe).isolated(),
+        Row::new("arm64-HTTP", "docs/quick-start-uefi-http.md boots in private mode from a stick", network::http)
+            .isolated(),
+        Row::new("arm64-UKI", "boots in local mode, which is in it, by the firmware alone", medium::uki),
+        Row::new(
+            "arm64-TPM",
+            "is measured in internet mode; private mode leaves TPM and variables alone",
+            measured::row,
+        ),
         Row::new("quick-start-arm64", "docs/quick-start-arm64.md boots as it stands, in private mode", quick_start),
     ]
 }
@@ -47,8 +66,8 @@ struct Kernel {
 }
 
 impl Kernel {
-    /// That of this flavour, with the boot initramfs around these modules.
-    fn of(flavour: &str, modules: &str) -> Self {
+    /// That of this flavour, with the boot initramfs `name` around these modules.
+    fn of(flavour: &str, name: &str, modules: &str) -> Self {
         let lab = Lab::ready();
         let root = PathBuf::from("build/kernel").join(flavour);
         if !checkout().join(&root).exists() {
@@ -56,7 +75,7 @@ impl Kernel {
         }
         let images = fs::read_dir(checkout().join(&root).join("boot")).unwrap().map(|entry| entry.unwrap().path());
         let image = images.into_iter().find(|path| text(path).contains("/vmlinuz-")).expect("a kernel");
-        let boot = part(&format!("boot-{flavour}.cpio.zst"));
+        let boot = part(&format!("boot-{name}.cpio.zst"));
         let trust = lab.part("trust.json");
         let options = ["--stage", "boot", "--state", "none", "--modules", modules, "--trust", text(&trust)];
         initramfs(&boot, &root, &options);
@@ -66,13 +85,13 @@ impl Kernel {
     /// For virtual machines.
     fn cloud() -> &'static Self {
         static CLOUD: OnceLock<Kernel> = OnceLock::new();
-        CLOUD.get_or_init(|| Self::of("cloud-arm64", "qemu-net,root"))
+        CLOUD.get_or_init(|| Self::of("cloud-arm64", "cloud", "qemu-net,root"))
     }
 
     /// For real machines.
     fn general() -> &'static Self {
         static GENERAL: OnceLock<Kernel> = OnceLock::new();
-        GENERAL.get_or_init(|| Self::of("arm64", "net,disk,media,keyboard,root"))
+        GENERAL.get_or_init(|| Self::of("arm64", "general", "net,disk,media,keyboard,root"))
     }
 }
 
@@ -153,59 +172,32 @@ fn debian() -> Outcome {
     Outcome { artefact: size(kernel), ..arrival.of(&mut boot, &kernel.boot) }
 }
 
-/// A machine that starts what is on its first drive, and its variables, which have to be kept while it runs.
-fn from_firmware() -> (Machine, TempDir) {
-    let [code, delivered] = FIRMWARE.map(Path::new);
-    assert!(code.exists(), "{} is not there: apt-get install qemu-efi-aarch64", code.display());
-    let chips = tempfile::tempdir().unwrap();
-    let variables = chips.path().join("variables");
-    fs::copy(delivered, &variables).unwrap();
-    (Machine::from_firmware().architecture(Architecture::Aarch64).uefi(code, &variables).memory_mib(1024), chips)
-}
+/// AAVMF, with variables as they are delivered, which have to be kept while its machine runs.
+struct Firmware(TempDir);
 
-fn uefi(bus: Bus, mode: Mode) -> Outcome {
-    let (kernel, folder) = (Kernel::general(), tempfile::tempdir().unwrap());
-    let tree = publish(None, "direct");
-    let (server, carried) = match mode {
-        Mode::Private => (None, Some(tree)),
-        Mode::Internet | Mode::Local => (Some(Serve::tree(tree)), None),
-    };
-    let origin = server.as_ref().map_or(String::new(), Serve::origin);
-    let parameters = format!("{PARAMETERS} phase.on_failure=poweroff {origin}");
-    let image = folder.path().join("stick.img");
-    let grub = grub();
-    let mut options = vec!["--kernel", text(&kernel.image), "--initramfs", text(&kernel.boot), "--out", text(&image)];
-    options.extend(["--parameters", parameters.trim_end(), "--grub", &grub]);
-    options.extend(carried.iter().flat_map(|tree| ["--release", text(tree.path())]));
-    Lab::ready().phase(&[&["image", "disk"], &options[..]].concat());
-    let (machine, _chips) = from_firmware();
-    starts_by_the_menu(
-        &machine.disk_on(bus, &image),
-        mode,
-        if bus == Bus::VirtioBlk { "/dev/vd" } else { "/dev/sd" },
-        &image,
-    )
-}
+impl Firmware {
+    fn new() -> Self {
+        let [code, delivered] = FIRMWARE.map(Path::new);
+        assert!(code.exists(), "{} is not there: apt-get install qemu-efi-aarch64", code.display());
+        let firmware = Self(tempfile::tempdir().unwrap());
+        fs::copy(delivered, firmware.path()).unwrap();
+        firmware
+    }
 
-/// Its folder stands in that of PCs, as docs/quick-start-pxe.md has it.
-fn pxe() -> Outcome {
-    let mut lan = network::lan();
-    let (kernel, folder, grub) = (Kernel::general(), format!("{}/arm64", network::FOLDER), grub());
-    let parameters = format!("{PARAMETERS} phase.on_failure=poweroff");
-    let parts = ["--kernel", text(&kernel.image), "--initramfs", text(&kernel.boot), "--parameters", &parameters];
-    fs::create_dir(network::FOLDER).unwrap();
-    Lab::ready().phase(&[&["image", "pxe", "--out", &folder, "--grub", &grub], &parts[..]].concat());
-    network::put(&publish(None, "direct"));
-    let [dhcp, http] = [network::DNSMASQ, network::NGINX].map(|first| network::configuration(network::PXE, first));
-    network::serve(&lan.router, ROUTER, &dhcp, Some(&http));
-    let (machine, _chips) = from_firmware();
-    let machine = network::plugged(&mut lan, machine, NetworkBoot::Pxe).memory_mib(1024);
-    let mut boot = Boot::start(&machine);
-    boot.shows("Phase Boot: Private");
-    boot.types(Mode::Local.key());
-    let arrival = Arrival { mode: Mode::Local, handoff: "direct", source: network::RELEASES, login: false };
-    let outcome = arrival.of(&mut boot, Path::new(&folder));
-    Outcome { artefact: bytes(Path::new(&folder)), ..outcome }
+    /// A machine that starts what is on its first drive.
+    fn machine(&self) -> Machine {
+        let machine = Machine::from_firmware().architecture(Architecture::Aarch64).memory_mib(1024);
+        machine.uefi(Path::new(FIRMWARE[0]), &self.path())
+    }
+
+    /// Every byte of the flash chip that has the variables, also while the machine runs.
+    fn variables(&self) -> Vec<u8> {
+        fs::read(self.path()).unwrap()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("variables")
+    }
 }
 
 /// The folder of GRUB's platforms with that of arm64.
@@ -222,35 +214,24 @@ fn of_package(name: &str, path: &str) -> String {
     path
 }
 
-fn uki() -> Outcome {
-    let (kernel, folder) = (Kernel::cloud(), tempfile::tempdir().unwrap());
-    let server = Serve::tree(publish(None, "direct"));
-    let (out, stub) = (folder.path().join("phase.efi"), "usr/lib/systemd/boot/efi/linuxaa64.efi.stub");
-    let stub = of_package("systemd-boot-efi", stub);
-    let parameters = format!("{PARAMETERS} phase.on_failure=poweroff {}", server.origin());
-    let parts = ["--kernel", text(&kernel.image), "--initramfs", text(&kernel.boot), "--parameters", &parameters];
-    let options = ["--mode", "local", "--stub", &stub, "--out", text(&out)];
-    Lab::ready().phase(&[&["image", "uki"], &parts[..], &options].concat());
-    let medium = Medium::uefi_called("BOOTAA64.EFI", &out);
-    let (machine, _chips) = from_firmware();
-    let arrival = Arrival { mode: Mode::Local, handoff: "direct", source: "http://10.0.2.2:", login: false };
-    arrival.of(&mut Boot::start(&machine.disk(&medium.path())), &out)
-}
-
-/// Presses the key of the mode once GRUB's menu is there, and follows the boot to the tiny release.
-fn starts_by_the_menu(machine: &Machine, mode: Mode, device: &str, image: &Path) -> Outcome {
-    let mut boot = Boot::start(machine);
+/// Presses the key of the mode once GRUB's menu is there.
+fn chooses(boot: &mut Boot, mode: Mode) {
     boot.shows("Phase Boot: Private");
     boot.types(mode.key());
+}
+
+/// Follows the boot to the tiny release, which comes from `device` in private mode.
+fn arrives(boot: &mut Boot, mode: Mode, device: &str, image: &Path) -> Outcome {
     let source = if mode == Mode::Private { device } else { "http://10.0.2.2:" };
-    let outcome = Arrival { mode, handoff: "direct", source, login: false }.of(&mut boot, image);
+    let outcome = Arrival { mode, handoff: "direct", source, login: false }.of(boot, image);
     assert!(!boot.says("Press any key"), "the boot loader complains, and waits for somebody");
     outcome
 }
 
 fn quick_start() -> Outcome {
     let followed = QuickStart::follow("docs/quick-start-arm64.md");
-    let image = followed.file("build/arm64/disk.img");
-    let (machine, _chips) = from_firmware();
-    starts_by_the_menu(&machine.disk_on(Bus::Usb, &image), Mode::Private, "/dev/sd", &image)
+    let (image, firmware, mode) = (followed.file("build/arm64/disk.img"), Firmware::new(), Mode::Private);
+    let mut boot = Boot::start(&firmware.machine().disk_on(Bus::Usb, &image));
+    chooses(&mut boot, mode);
+    arrives(&mut boot, mode, "/dev/sd", &image)
 }

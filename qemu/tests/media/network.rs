@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) const PXE: &str = "docs/quick-start-pxe.md";
-const HTTP: &str = "docs/quick-start-uefi-http.md";
+pub(crate) const HTTP: &str = "docs/quick-start-uefi-http.md";
 /// What the documents call the folder, and the files of the two servers.
 pub(crate) const FOLDER: &str = "/srv/phase";
 pub(crate) const DNSMASQ: &str = "# /etc/dnsmasq.d/phase.conf\n";
@@ -107,7 +107,7 @@ fn arrives(boot: &mut Boot, mode: Mode, source: &str, artefact: u64) -> Outcome 
 }
 
 /// What this host's nginx was asked for, by which program.
-fn asked(host: &Host) -> String {
+pub(crate) fn asked(host: &Host) -> String {
     fs::read_to_string(host.files().join("access.log")).unwrap_or_default()
 }
 
