@@ -12,22 +12,24 @@ TOOLS      := build/tools
 # uidmap lets mmdebstrap work for a user who is not root.
 PACKAGES   := qemu-system-x86 mmdebstrap uidmap squashfs-tools-ng busybox-static kmod cpio zstd gcc libc6-dev
 # What `phase image` runs.
-IMAGE_PACKAGES := e2fsprogs mtools xorriso grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin qemu-utils binutils systemd-boot-efi
+IMAGE_PACKAGES := e2fsprogs mtools xorriso grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin qemu-utils binutils binutils-aarch64-linux-gnu systemd-boot-efi
 # What `make kernel` compiles with.
 KERNEL_PACKAGES := make flex bison bc libelf-dev xz-utils
 TEST_PACKAGES := $(PACKAGES) $(IMAGE_PACKAGES) nginx-light dnsmasq-base kea-dhcp4-server kea-dhcp6-server radvd iproute2 openssl curl g++ xz-utils kexec-tools signify-openbsd util-linux avahi-daemon avahi-utils dbus-daemon \
                  openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk dosfstools swtpm ovmf ovmf-ia32 sbsigntool shim-signed grub-efi-amd64-signed
 # What only `make test-media` needs.
-MEDIA_PACKAGES := $(TEST_PACKAGES) ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test binutils-aarch64-linux-gnu
+MEDIA_PACKAGES := $(TEST_PACKAGES) ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test
 SECONDS    ?= 60
 # A trust file of keys that are made for `make images`, if no other is named.
 TRUST      ?= build/image-keys/trust.json
 SUDO       := $(if $(filter 0,$(shell id -u)),,sudo)
+# Packages of arm64, which are unpacked and not installed.
+ARM64_PACKAGES := build/package/aarch64
 IMAGE_KERNEL  := $(or $(KERNEL_ROOT),build/kernel/amd64)
 KERNEL_OPTION := $(if $(KERNEL_ROOT),--kernel-root $(KERNEL_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-network test-media test-scale images image-deps kernel kernel-deps size compare bench fuzz build build-arm64 lint deps test-deps media-deps tools dsse-peer clean
+.PHONY: help demo test test-network test-media test-scale images image-deps kernel kernel-deps size compare bench fuzz build build-arm64 images-arm64 lint deps test-deps media-deps tools dsse-peer clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +72,15 @@ images: image-deps build $(TRUST) ## Every way in to build/images: disk image, q
 	$(PHASE) image initramfs --force --stage boot --init $(INIT) --trust $(TRUST) $(if $(ORIGIN),--origin $(ORIGIN)) \
 	  --kernel-root $(IMAGE_KERNEL) --modules net,root,media,disk,keyboard --out build/boot.cpio.zst
 	$(PHASE) image all --force --kernel $(IMAGE_KERNEL)/boot/vmlinuz-* --initramfs build/boot.cpio.zst --out build/images
+
+images-arm64: image-deps build-arm64 $(TRUST) ## The same for machines of arm64 with UEFI to build/images-arm64 (TRUST=FILE, ORIGIN=URL)
+	$(PHASE) lab kernel --arch aarch64 --flavour arm64
+	$(PHASE) lab package grub-efi-arm64-bin --arch aarch64
+	$(PHASE) lab package systemd-boot-efi --arch aarch64
+	$(PHASE) image initramfs --force --stage boot --init target/$(ARM64)/release/init --trust $(TRUST) $(if $(ORIGIN),--origin $(ORIGIN)) \
+	  --kernel-root build/kernel/arm64 --modules net,root,media,disk,keyboard --out build/boot-arm64.cpio.zst
+	$(PHASE) image all --force --kernel build/kernel/arm64/boot/vmlinuz-* --initramfs build/boot-arm64.cpio.zst --out build/images-arm64 \
+	  --grub $(ARM64_PACKAGES)/grub-efi-arm64-bin/usr/lib/grub --stub $(ARM64_PACKAGES)/systemd-boot-efi/usr/lib/systemd/boot/efi/linuxaa64.efi.stub
 
 kernel: kernel-deps build ## A small boot kernel of our own in build/kernel/phase-x86_64, from the fragments of kernel-configs/ (20 minutes to an hour, once)
 	$(PHASE) lab build-kernel

@@ -70,12 +70,12 @@ pub enum UkiError {
     #[error(transparent)]
     Host(#[from] MediumError),
     /// There is no stub.
-    #[error("{} is not there: apt-get install systemd-boot-efi (of {arch}), or name one with --stub", file.display())]
+    #[error("{} is not there, which a UKI begins with: {from}", file.display())]
     MissingStub {
         /// The file that was looked for.
         file: PathBuf,
-        /// The architecture that it has to be for.
-        arch: &'static str,
+        /// What brings Debian's for this architecture.
+        from: &'static str,
     },
     /// The kernel cannot be started by a UEFI.
     #[error("the kernel is no UEFI program: {seen}; wanted one with CONFIG_EFI_STUB")]
@@ -131,7 +131,7 @@ impl Uki<'_> {
         Pe::parse(self.kernel).map_err(|error| UkiError::Kernel { seen: error.to_string() })?;
         let file = self.stub.clone().unwrap_or_else(|| Path::new(STUBS).join(stub_name(self.arch)));
         if !file.exists() {
-            return Err(UkiError::MissingStub { file, arch: self.arch.as_str() });
+            return Err(UkiError::MissingStub { file, from: stub_from(self.arch) });
         }
         let stub = fs::read(&file).map_err(MediumError::file(&file))?;
         let places = self.behind(&stub).map_err(|seen| UkiError::Stub { file: file.clone(), seen })?;
@@ -225,6 +225,17 @@ fn stub_name(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "linuxx64.efi.stub",
         Arch::Aarch64 => "linuxaa64.efi.stub",
+    }
+}
+
+/// What brings it. Debian's package for arm64 cannot be installed on a PC beside that of its own.
+fn stub_from(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "apt-get install systemd-boot-efi",
+        Arch::Aarch64 => {
+            "phase lab package systemd-boot-efi --arch aarch64, and --stub \
+             build/package/aarch64/systemd-boot-efi/usr/lib/systemd/boot/efi/linuxaa64.efi.stub"
+        }
     }
 }
 

@@ -47,6 +47,9 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
     /// The name in a manifest.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ use super::{
     parts::{Grub, Output, Parts},
     pxe::{self, PxeArgs},
     secure_boot::SecureBoot,
-    uki::{self, Signing, UkiArgs},
+    uki::{self, Signing, Stub, UkiArgs},
 };
 use crate::{
     output::{self, Existing},
@@ -58,6 +58,9 @@ pub struct AllArgs {
     /// Who signs the UKI
     #[command(flatten)]
     pub signing: Signing,
+    /// What the UKI begins with
+    #[command(flatten)]
+    pub stub: Stub,
     /// Where GRUB comes from
     #[command(flatten)]
     pub grub: Grub,
@@ -67,13 +70,16 @@ pub struct AllArgs {
 }
 
 const EXAMPLES: &str = "\
-For kernels of x86_64: arm64 has `phase image disk`, `pxe` and `uki`.
 Makes phase.img (disk-image.md), phase.qcow2, phase.iso (iso.md), phase.efi (secure-boot.md), pxe/
-(quick-start-pxe.md) and SHA256SUMS.
+(quick-start-pxe.md) and SHA256SUMS. A kernel for arm64 gets the same, for its UEFI alone; what that
+takes is unpacked by `phase lab package` (quick-start-arm64.md).
 
 Examples:
   phase image all --kernel vmlinuz --initramfs boot.cpio.zst --out images
   phase image all --kernel vmlinuz --initramfs boot.cpio.zst --release tree --data 64 --out images
+  phase image all --kernel vmlinuz-arm64 --initramfs boot-arm64.cpio.zst --out images-arm64 \\
+      --grub build/package/aarch64/grub-efi-arm64-bin/usr/lib/grub --stub \\
+      build/package/aarch64/systemd-boot-efi/usr/lib/systemd/boot/efi/linuxaa64.efi.stub
   (cd images && sha256sum --check SHA256SUMS)";
 
 /// What was made; `--json` prints it.
@@ -112,7 +118,7 @@ pub struct Sum {
 /// What any of the commands says; the folder is as it was then.
 pub fn all(args: &AllArgs) -> anyhow::Result<Report> {
     args.folder.existing()?;
-    args.parts.check(&[Arch::X86_64])?;
+    args.parts.check(&Arch::ALL)?;
     let staging = args.folder.stage()?;
     let mut report = args.make(staging.path())?;
     let lines: Vec<String> = report.files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path)).collect();
@@ -178,8 +184,8 @@ impl AllArgs {
     }
 
     fn uki(&self, out: PathBuf) -> UkiArgs {
-        let (mode, signing) = (self.mode, self.signing.clone());
-        UkiArgs { parts: self.parts.clone(), mode, signing, stub: None, output: new_file(out) }
+        let (signing, stub) = (self.signing.clone(), self.stub.clone());
+        UkiArgs { parts: self.parts.clone(), mode: self.mode, signing, stub, output: new_file(out) }
     }
 
     fn pxe(&self, out: PathBuf) -> PxeArgs {

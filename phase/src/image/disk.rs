@@ -94,14 +94,8 @@ pub struct Report {
 /// Kernel, initramfs or tree are not what a machine would take, a program or GRUB is missing, or the output exists.
 pub fn disk(args: &DiskArgs) -> anyhow::Result<Report> {
     let existing = args.output.existing()?;
-    let Checked { kernel, remembers_on } = args.parts.check(&[Arch::X86_64, Arch::Aarch64])?;
-    let loaders = args.secure_boot.loaders(&args.parts, &args.grub)?;
-    anyhow::ensure!(
-        loaders.is_empty() || kernel.arch == Arch::X86_64,
-        "--secure-boot starts kernels for x86_64, by the shim of this host's packages; {} is for {}",
-        args.parts.kernel.display(),
-        kernel.arch.as_str()
-    );
+    let Checked { kernel, remembers_on } = args.parts.check(&Arch::ALL)?;
+    let loaders = args.secure_boot.loaders(&args.parts, kernel.arch, &args.grub)?;
     let disk = Disk {
         arch: kernel.arch,
         grub: args.grub.folder.clone(),

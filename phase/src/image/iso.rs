@@ -62,7 +62,7 @@ pub struct Report {
 /// Kernel, initramfs or tree are not what a machine would take, a program or GRUB is missing, or the output exists.
 pub fn iso(args: &IsoArgs) -> anyhow::Result<Report> {
     let existing = args.output.existing()?;
-    let Checked { kernel, remembers_on } = args.parts.check(&[Arch::X86_64, Arch::Aarch64])?;
+    let Checked { kernel, remembers_on } = args.parts.check(&Arch::ALL)?;
     let label = if args.release.is_some() { Label::Release } else { Label::Boot };
     let disc = Disc {
         arch: kernel.arch,

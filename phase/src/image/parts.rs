@@ -100,7 +100,7 @@ impl Output {
 }
 
 impl Parts {
-    /// Looks into kernel and initramfs. `wanted` are the architectures that the artefact can start.
+    /// Looks into kernel and initramfs. `wanted` are the architectures that can be started.
     ///
     /// # Errors
     /// One of them is not what a machine would take.

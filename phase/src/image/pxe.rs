@@ -113,7 +113,7 @@ pub struct Made {
 /// Kernel or initramfs are not what a machine would take, GRUB is missing, or the folder has files already.
 pub fn pxe(args: &PxeArgs) -> anyhow::Result<Report> {
     args.folder.existing()?;
-    let arch = args.parts.check(&[Arch::X86_64, Arch::Aarch64])?.kernel.arch;
+    let arch = args.parts.check(&Arch::ALL)?.kernel.arch;
     let bar = progress::spinner("making the folder");
     let mut files = texts(&args.parts, arch)?;
     files.extend(network_loaders(&args.grub.folder, arch, args.server.as_deref())?);

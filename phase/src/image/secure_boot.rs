@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use initramfs::image::{BootFile, SHIM_FOLDER, is_signed, shim_loaders};
+use initramfs::{
+    image::{BootFile, SHIM_FOLDER, is_signed, shim_loaders},
+    pack::kernel::Arch,
+};
 
 use super::parts::{Grub, KERNEL_BYTES, Parts};
 use crate::output;
@@ -19,14 +22,21 @@ pub struct SecureBoot {
 }
 
 impl SecureBoot {
-    /// The boot loaders that it takes; none if it was not asked for.
+    /// The boot loaders that it takes for a kernel for `arch`; none if it was not asked for.
     ///
     /// # Errors
-    /// The kernel has no signature, or a package is missing.
-    pub fn loaders(&self, parts: &Parts, grub: &Grub) -> anyhow::Result<Vec<BootFile>> {
+    /// The kernel is for another architecture than the shim, or has no signature, or a package is missing.
+    pub fn loaders(&self, parts: &Parts, arch: Arch, grub: &Grub) -> anyhow::Result<Vec<BootFile>> {
         if !self.wanted {
             return Ok(Vec::new());
         }
+        anyhow::ensure!(
+            arch == Arch::X86_64,
+            "--secure-boot is there for kernels for x86_64, by Debian's shim for PCs; {} is for {}: leave it away, or sign a UKI \
+             with a key of your own (phase image uki --sign-key)",
+            parts.kernel.display(),
+            arch.as_str()
+        );
         anyhow::ensure!(
             is_signed(&output::read_limited(&parts.kernel, KERNEL_BYTES)?),
             "{} has no signature, and under Secure Boot nothing would start it: wanted the kernel of a distribution's signed \

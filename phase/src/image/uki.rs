@@ -26,9 +26,9 @@ pub struct UkiArgs {
     /// Who signs it
     #[command(flatten)]
     pub signing: Signing,
-    /// systemd's stub, instead of Debian's for the kernel's architecture
-    #[arg(long, value_name = "FILE")]
-    pub stub: Option<PathBuf>,
+    /// What it begins with
+    #[command(flatten)]
+    pub stub: Stub,
     /// Where the image goes
     #[command(flatten)]
     pub output: Output,
@@ -45,6 +45,14 @@ pub struct Signing {
     certificate: Option<PathBuf>,
 }
 
+/// What a UKI begins with.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Stub {
+    /// systemd's stub, which the UKI begins with, instead of Debian's for the kernel's architecture
+    #[arg(long = "stub", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
 impl Signing {
     fn signer(&self) -> Option<Signer> {
         let (key, certificate) = self.key.clone().zip(self.certificate.clone())?;
@@ -57,6 +65,9 @@ Examples:
   phase image uki --kernel vmlinuz --initramfs boot.cpio.zst --out phase.efi
   phase image uki --kernel vmlinuz --initramfs boot.cpio.zst --mode internet \\
       --sign-key db.key --sign-cert db.pem --out phase.efi
+  phase image uki --kernel vmlinuz-arm64 --initramfs boot-arm64.cpio.zst --stub \\
+      build/package/aarch64/systemd-boot-efi/usr/lib/systemd/boot/efi/linuxaa64.efi.stub \\
+      --out arm64.efi
 
 A firmware starts it as EFI/BOOT/BOOTX64.EFI (arm64: BOOTAA64.EFI) of a FAT partition.
 docs/secure-boot.md has how keys are made and enrolled.";
@@ -82,13 +93,13 @@ pub struct Report {
 /// Kernel or initramfs are not what a machine would take, the stub or a program is missing, or the output exists.
 pub fn uki(args: &UkiArgs) -> anyhow::Result<Report> {
     let existing = args.output.existing()?;
-    let kernel = args.parts.check(&[Arch::X86_64, Arch::Aarch64])?.kernel;
+    let kernel = args.parts.check(&Arch::ALL)?.kernel;
     let parameters = args.parts.parameters(kernel.arch)?;
     let mode = args.mode.map(|mode| format!("phase.mode={mode} "));
     let command_line = mode.unwrap_or_default() + parameters;
     let bar = progress::spinner("making the UKI");
     let bytes = Uki {
-        stub: args.stub.clone(),
+        stub: args.stub.file.clone(),
         kernel: &output::read_limited(&args.parts.kernel, KERNEL_BYTES)?,
         arch: kernel.arch,
         version: kernel.version.as_deref(),

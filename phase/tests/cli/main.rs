@@ -5,6 +5,7 @@
 
 mod all;
 mod announce;
+mod arm64;
 mod common;
 mod connections;
 mod discover;

@@ -80,7 +80,7 @@ fn what_a_firmware_would_refuse_is_refused_and_nothing_is_written() {
     };
     refused(&["--sign-key", "own.key"], 2, "--sign-cert");
     refused(&["--sign-key", "own.key", "--sign-cert", "other.pem"], 1, "private key does not match certificate");
-    refused(&["--stub", "none"], 1, "none is not there: apt-get install systemd-boot-efi");
+    refused(&["--stub", "none"], 1, "none is not there, which a UKI begins with: apt-get install systemd-boot-efi");
     refused(
         &["--stub", "vmlinuz"],
         1,
