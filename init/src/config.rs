@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use discover::{Locator, Origin, OriginError};
-use verify::{Fields, FormatError, Sha256Digest, Store, Trust, ValueError};
+use verify::{Fields, FormatError, PartUuid, Sha256Digest, Store, Trust, Upper, ValueError};
 
 use crate::mode::Mode;
 use crate::parameters::{MOST_ATTEMPTS, MOST_ORIGINS, OnFailure, Parameters};
@@ -45,6 +45,8 @@ pub struct Config {
     pub tls: discover::Tls,
     /// Where this machine remembers what it acknowledged.
     pub store: Store,
+    /// The partition on which changes to a release's root are kept, if the owner asked for that.
+    pub kept_on: Option<PartUuid>,
     /// What is demanded of its TPM beyond what every boot does.
     pub measure: Option<Measure>,
     /// What follows a failure.
@@ -164,7 +166,18 @@ struct File {
     on_failure: Option<OnFailure>,
     attempts: Option<u32>,
     store: Store,
+    upper: Option<Upper>,
     measure: Option<Measure>,
+}
+
+impl File {
+    /// Changes are kept where the machine remembers.
+    fn kept_on(&self) -> Option<PartUuid> {
+        match (self.upper?, &self.store) {
+            (Upper::Persistent, Store::Disk { partuuid }) => Some(partuuid.clone()),
+            (Upper::Persistent, Store::None | Store::Tpm { .. }) => None,
+        }
+    }
 }
 
 /// Which stage the initramfs below `root` is for.
@@ -203,6 +216,7 @@ pub fn read(root: &Path) -> Result<Config, ConfigError> {
     for given in &file.origins {
         origins.push(Origin::parse(given).map_err(ConfigError::Origin)?);
     }
+    let kept_on = file.kept_on();
     let roots = if_there(&root.join(ROOTS))?;
     #[cfg(feature = "tls")]
     let tls = tls(roots.as_deref())?;
@@ -217,6 +231,7 @@ pub fn read(root: &Path) -> Result<Config, ConfigError> {
         locator: file.locator,
         #[cfg(feature = "tls")]
         tls,
+        kept_on,
         store: file.store,
         measure: file.measure,
         recovery,
@@ -247,6 +262,8 @@ fn file(path: &Path) -> Result<File, ConfigError> {
 fn parse(bytes: &[u8]) -> Result<File, FormatError> {
     let mut fields = Fields::parse("config.json", bytes, LARGEST)?;
     fields.schema(SCHEMA)?;
+    let store = fields.optional("state", store)?.unwrap_or_default();
+    let upper = store.read_upper(&mut fields)?;
     let file = File {
         origins: fields.optional("origins", |fields, name| fields.strings(name, 0..=MOST_ORIGINS))?.unwrap_or_default(),
         locator: fields.optional("dht", locator)?,
@@ -254,7 +271,8 @@ fn parse(bytes: &[u8]) -> Result<File, FormatError> {
         attempts: fields
             .optional("attempts", |fields, name| fields.integer(name, 1..=u64::from(MOST_ATTEMPTS)))?
             .and_then(|attempts| u32::try_from(attempts).ok()),
-        store: fields.optional("state", store)?.unwrap_or_default(),
+        store,
+        upper,
         measure: fields.optional("measure", Fields::parsed)?,
     };
     fields.finish()?;
@@ -307,146 +325,4 @@ pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TRUST: &str = r#"{
-        "schema": "phase.trust/1", "channel": "demo", "epoch": 1, "built": "2026-11-20T12:00:00Z", "minimum_version": 0,
-        "roles": {
-            "root": {"threshold": 1, "keys": [{"public": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "name": "root"}]},
-            "release": {"threshold": 1, "keys": [{"public": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "name": "release"}]}
-        },
-        "policy": {"expiry": "refuse", "rescue_prompt": false, "max_validity_days": 400}
-    }"#;
-
-    fn tree(command_line: &str, config: Option<&str>) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for directory in ["proc", "etc/phase"] {
-            std::fs::create_dir_all(root.path().join(directory)).unwrap();
-        }
-        std::fs::write(root.path().join("proc/cmdline"), command_line).unwrap();
-        std::fs::write(root.path().join("etc/phase/trust.json"), TRUST).unwrap();
-        if let Some(config) = config {
-            std::fs::write(root.path().join("etc/phase/config.json"), config).unwrap();
-        }
-        root
-    }
-
-    #[test]
-    fn the_command_line_comes_first_and_cannot_open_a_prompt_that_trust_forbids() {
-        let config =
-            r#"{"schema": "phase.config/1", "origins": ["http://b"], "on_failure": "poweroff", "attempts": 9}"#;
-        let root = tree("phase.origin=http://a phase.on_failure=shell phase.shell", Some(config));
-        let config = read(root.path()).unwrap();
-        assert_eq!(config.origins.iter().map(Origin::base).collect::<Vec<_>>(), ["http://a", "http://b"]);
-        assert_eq!(config.recovery, Recovery { on_failure: OnFailure::Shell, attempts: 9, rescue_prompt: false });
-        assert!(config.remarks.is_empty(), "{:?}", config.remarks);
-    }
-
-    #[test]
-    fn a_mode_that_was_chosen_is_passed_on_like_one_that_was_given() {
-        let chosen = read(tree("quiet -- -s", None).path()).unwrap().in_mode(Mode::Private);
-        assert_eq!(
-            (chosen.parameters.mode, chosen.command_line.as_str()),
-            (Some(Mode::Private), "phase.mode=private quiet -- -s")
-        );
-        let given = read(tree("phase.mode=internet", None).path()).unwrap().in_mode(Mode::Internet);
-        assert_eq!(given.command_line, "phase.mode=internet");
-    }
-
-    #[test]
-    fn without_a_config_file_there_are_defaults() {
-        let config = read(tree("quiet", None).path()).unwrap();
-        assert!(config.origins.is_empty());
-        assert_eq!(config.recovery.attempts, 3);
-        assert_eq!(config.recovery.on_failure, OnFailure::Retry);
-    }
-
-    #[test]
-    fn a_machine_remembers_where_its_configuration_says_and_else_nowhere() {
-        assert_eq!(read(tree("", None).path()).unwrap().store, Store::None);
-        let config = r#"{"schema": "phase.config/1", "state": {"store": "tpm", "nv_index": 25165825}}"#;
-        assert_eq!(read(tree("", Some(config)).path()).unwrap().store, Store::Tpm { nv_index: 25_165_825 });
-    }
-
-    #[test]
-    fn a_bad_origin_of_the_command_line_is_remarked_and_one_of_the_config_is_an_error() {
-        let config = read(tree("phase.origin=ftp://a", None).path()).unwrap();
-        assert!(config.remarks[0].starts_with("phase.origin= is ignored: "), "{:?}", config.remarks);
-        let root = tree("", Some(r#"{"schema": "phase.config/1", "origins": ["ftp://a"]}"#));
-        assert!(matches!(read(root.path()), Err(ConfigError::Origin(_))));
-    }
-
-    #[test]
-    fn the_dht_is_asked_for_whom_the_configuration_names() {
-        assert_eq!(read(tree("", None).path()).unwrap().locator, None);
-        let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-        let config = format!(r#"{{"schema": "phase.config/1", "dht": {{"locator": "{key}", "bootstrap": ["h:1"]}}}}"#);
-        let locator = read(tree("", Some(&config)).path()).unwrap().locator.unwrap();
-        assert_eq!((locator.key[0], locator.bootstrap), (0xd7, vec!["h:1".to_owned()]));
-    }
-
-    #[test]
-    #[cfg(feature = "tls")]
-    fn roots_that_are_none_are_refused_and_never_replaced_by_the_built_in_ones() {
-        let root = tree("", None);
-        std::fs::write(root.path().join(ROOTS), "no certificate").unwrap();
-        let error = read(root.path()).unwrap_err().to_string();
-        assert!(error.starts_with("/etc/phase/tls-roots.pem: ") && error.contains("BEGIN CERTIFICATE"), "{error}");
-    }
-
-    #[test]
-    fn a_config_of_another_form_is_refused_with_what_was_wanted() {
-        for (config, wanted) in [
-            (r#"{"schema": "phase.config/2"}"#, "phase.config/1"),
-            (r#"{"schema": "phase.config/1", "attempts": 0}"#, "1 to 100"),
-            (r#"{"schema": "phase.config/1", "on_failure": "give up"}"#, "retry, shell, reboot or poweroff"),
-            (r#"{"schema": "phase.config/1", "measure": "never"}"#, "always or required"),
-            (r#"{"schema": "phase.config/1", "trust": "/x"}"#, "trust"),
-            (
-                r#"{"schema": "phase.config/1", "dht": {"locator": "d75a"}}"#,
-                "config.json.dht.locator is \"d75a\", wanted 64",
-            ),
-            (r#"{"schema": "phase.config/1", "dht": {"bootstrap": []}}"#, "dht.locator is missing"),
-            (r#"{"schema": "phase.config/1", "state": {"store": "file"}}"#, "disk, tpm or none"),
-            (r#"{"schema": "phase.config/1", "state": {"store": "tpm", "path": "/x"}}"#, "path"),
-            ("", "config.json"),
-        ] {
-            let error = read(tree("", Some(config)).path()).unwrap_err().to_string();
-            assert!(error.starts_with("/etc/phase/config.json cannot be used: ") && error.contains(wanted), "{error}");
-        }
-        assert!(read(tree("", Some(r#"{"schema": "phase.config/1", "x-note": 1}"#)).path()).is_ok());
-    }
-
-    #[test]
-    fn a_configuration_can_demand_more_of_a_tpm_than_others_do() {
-        let measure = |config| read(tree("", config).path()).unwrap().measure;
-        assert_eq!(measure(None), None);
-        assert_eq!(measure(Some(r#"{"schema": "phase.config/1", "measure": "always"}"#)), Some(Measure::Always));
-        assert_eq!(measure(Some(r#"{"schema": "phase.config/1", "measure": "required"}"#)), Some(Measure::Required));
-    }
-
-    #[test]
-    fn without_a_configuration_the_command_line_counts_and_nobody_gets_a_prompt() {
-        let (parameters, _) = Parameters::parse("phase.on_failure=poweroff phase.shell");
-        let recovery = Recovery::unconfigured(&parameters);
-        assert_eq!((recovery.on_failure, recovery.rescue_prompt), (OnFailure::PowerOff, false));
-        assert_eq!(Recovery::unconfigured(&Parameters::default()).on_failure, OnFailure::Reboot);
-    }
-
-    #[test]
-    fn without_trust_there_is_no_configuration() {
-        let root = tree("", None);
-        std::fs::remove_file(root.path().join("etc/phase/trust.json")).unwrap();
-        assert!(read(root.path()).unwrap_err().to_string().contains("etc/phase/trust.json"));
-    }
-
-    #[test]
-    fn the_stage_is_one_of_two_words() {
-        let root = tree("", None);
-        for (text, wanted) in [("boot\n", Some(Stage::Boot)), ("root", Some(Stage::Root)), ("both", None)] {
-            std::fs::write(root.path().join("etc/phase/stage"), text).unwrap();
-            assert_eq!(stage(root.path()).ok(), wanted);
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! [`supervisor`] is PID 1 itself; it starts a [`worker`] that runs the stage and decides with [`recover`] what follows a
 //! failure. A stage is a module named by a noun, and each takes what the one before it gives:
 //! [`mounts`], [`console`], [`config`], [`modules`], [`mode`] (with [`menu`]), [`store`], [`network`] and the crate `discover`,
-//! or [`media`], the crate `verify`, [`fit`], [`download`] into the [`arena`], [`compose`], [`quiet`], [`screen`], [`kexec`]; and in stage two [`modules`], [`record`], [`overlay`],
+//! or [`media`], the crate `verify`, [`fit`], [`download`] into the [`arena`], [`compose`], [`quiet`], [`screen`], [`kexec`]; and in stage two [`modules`], [`record`], [`overlay`] (with [`upper`]),
 //! [`switch_root`]. The release that was booted says with [`acknowledge`] that it is healthy.
 
 pub mod acknowledge;
@@ -48,6 +48,7 @@ pub mod sys;
 pub mod timeline;
 pub mod tpm;
 pub mod uevent;
+pub mod upper;
 pub mod worker;
 
 /// Signs releases.

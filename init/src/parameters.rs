@@ -46,6 +46,8 @@ pub struct Parameters {
     pub share: bool,
     /// `phase.measure=1`
     pub measure: bool,
+    /// `phase.upper=tmpfs`: what this machine keeps of a release's changes is left alone.
+    pub upper_off: bool,
     /// `phase.on_failure=`
     pub on_failure: Option<OnFailure>,
     /// `phase.attempts=`
@@ -71,7 +73,7 @@ impl fmt::Display for Ignored {
     }
 }
 
-const NAMES: &str = "phase.mode=, phase.origin=, phase.proxy=, phase.vlan=, phase.bond=, phase.share=, phase.measure=, \
+const NAMES: &str = "phase.mode=, phase.origin=, phase.proxy=, phase.vlan=, phase.bond=, phase.share=, phase.measure=, phase.upper=, \
                      phase.on_failure=, phase.attempts=, phase.shell or phase.quiet";
 
 impl Parameters {
@@ -122,6 +124,9 @@ impl Parameters {
             // To switch it off is not for the command line: what a release is not measured with, it could claim.
             ("measure", Some("1")) => self.measure = true,
             ("measure", Some(_)) => return Err("1"),
+            // To switch it on is the configuration's: what is kept there runs unsigned.
+            ("upper", Some("tmpfs")) => self.upper_off = true,
+            ("upper", Some(_)) => return Err("tmpfs"),
             ("on_failure", Some(value)) => {
                 self.on_failure = Some(value.parse().map_err(|_| ON_FAILURE)?);
             }
@@ -132,7 +137,11 @@ impl Parameters {
             ("shell", None) => self.shell = true,
             ("quiet", None) => self.quiet = true,
             ("shell" | "quiet", Some(_)) => return Err("no value"),
-            ("mode" | "origin" | "proxy" | "vlan" | "bond" | "share" | "measure" | "on_failure" | "attempts", _) => {
+            (
+                "mode" | "origin" | "proxy" | "vlan" | "bond" | "share" | "measure" | "upper" | "on_failure"
+                | "attempts",
+                _,
+            ) => {
                 return Err("a value");
             }
             _ => return Err(NAMES),
@@ -173,7 +182,7 @@ mod tests {
     fn every_parameter_is_read() {
         let line = "quiet phase.mode=local phase.origin=http://a phase.origin=http://b:8/c phase.on_failure=poweroff \
                     phase.proxy=http://proxy:3128 phase.vlan=5@bond0 phase.bond=802.3ad:eth0,eth1 \
-                    phase.share=1 phase.measure=1 ip=192.0.2.5::192.0.2.1:24::bond0.5:none phase.attempts=7 phase.shell phase.quiet";
+                    phase.share=1 phase.measure=1 phase.upper=tmpfs ip=192.0.2.5::192.0.2.1:24::bond0.5:none phase.attempts=7 phase.shell phase.quiet";
         let (parameters, ignored) = Parameters::parse(line);
         assert_eq!(ignored, []);
         assert_eq!(
@@ -189,6 +198,7 @@ mod tests {
                 },
                 share: true,
                 measure: true,
+                upper_off: true,
                 on_failure: Some(OnFailure::PowerOff),
                 attempts: Some(7),
                 shell: true,
@@ -245,6 +255,14 @@ mod tests {
         let (parameters, ignored) = Parameters::parse("phase.measure=1 phase.measure=0 phase.measure");
         assert!(parameters.measure);
         assert_eq!(ignored.iter().map(|ignored| ignored.wanted).collect::<Vec<_>>(), ["1", "a value"]);
+    }
+
+    #[test]
+    fn keeping_changes_can_be_switched_off_and_not_on() {
+        let off = |line| Parameters::parse(line).0.upper_off;
+        assert!(off("phase.upper=tmpfs") && !off("") && !off("phase.upper=persistent"));
+        let (_, ignored) = Parameters::parse("phase.upper=persistent phase.upper");
+        assert_eq!(ignored.iter().map(|ignored| ignored.wanted).collect::<Vec<_>>(), ["tmpfs", "a value"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 mod disk;
 pub mod gpt;
-mod partition;
+pub(crate) mod partition;
 pub mod tpm;
 
 use std::io;

@@ -16,7 +16,7 @@ use crate::cmdline;
 use crate::mounts::make_directory;
 
 /// The early mounts, which move along.
-const MOVED: [&str; 4] = ["dev", "proc", "sys", "run"];
+pub(crate) const MOVED: [&str; 4] = ["dev", "proc", "sys", "run"];
 
 /// A switch that failed. After the root was moved there is no way back but a reboot.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,8 @@ fn free_initramfs() {
 /// Deeper trees than this are not ours.
 const DEEPEST: u32 = 32;
 
-fn remove_below(directory: &Path, device: u64, depth: u32) {
+/// Removes what is below a directory on this device, `depth` deep already; no link is followed.
+pub(crate) fn remove_below(directory: &Path, device: u64, depth: u32) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         match fs::symlink_metadata(&path) {

@@ -78,7 +78,7 @@ pub fn run(role: Role) -> ExitCode {
         Stage::Boot => StageOne { console: &console, timeline: &timeline, pulse: &Heartbeat }
             .run()
             .unwrap_or_else(|error| Outcome::Failed(error.failure())),
-        Stage::Root => root::run(&timeline).unwrap_or_else(|error| Outcome::Failed(error.failure())),
+        Stage::Root => root::run(&console, &timeline).unwrap_or_else(|error| Outcome::Failed(error.failure())),
     };
     let sent = serde_json::to_vec(&outcome).map_err(std::io::Error::from).and_then(|mut line| {
         line.push(b'\n');

@@ -21,6 +21,7 @@ use crate::record::{Clock, HANDOFF_SCHEMA, Handoff, Measured, Memory, RUN};
 use crate::screen;
 use crate::share::{Neighbourhood, Release};
 use crate::store::Access;
+use crate::upper::{self, NotKept, Place, Upper};
 
 impl StageOne<'_> {
     /// Takes the first hand-off of the manifest's list that works. Returns what PID 1 has to do, unless it jumped.
@@ -31,6 +32,9 @@ impl StageOne<'_> {
         drivers: &modules::Drivers,
     ) -> Result<Outcome, BootError> {
         let release = &chosen.release;
+        if let Err(reason) = upper(config, chosen) {
+            self.console.info(format_args!("changes to the release's root are not kept in this boot: {reason}"));
+        }
         // What a way that failed has proved already; the next one does not load it again.
         let mut proved = None;
         let mut last = BootError::NoWay(release.handoff.iter().map(|way| way.as_str()).collect::<Vec<_>>().join(", "));
@@ -149,9 +153,14 @@ impl StageOne<'_> {
         };
         modules::load(Path::new("/"), &config.command_line, &overlay::MODULES)?;
         let measured = self.measure(Way::Direct, chosen, config)?;
-        let assemble = || overlay::from_file(&squashfs, offset, rootfs.size, &chosen.release.init);
-        let root = self.timeline.stage("root", assemble, |_| field("upper", &"tmpfs"))?;
+        let release = &chosen.release;
+        let upper = upper(config, chosen).ok().flatten();
+        let (channel, arch) = (release.channel.as_str(), release.arch.as_str());
+        let place = upper.as_ref().map(|upper| Place::new(upper, channel, arch, &config.command_line));
+        let assemble = || overlay::from_file(&squashfs, offset, rootfs.size, &release.init, place);
+        let root = self.timeline.stage("root", assemble, |root| field("upper", &root.upper()))?;
         let handoff = Handoff { measured, ..self.handoff(Way::Direct, chosen, &rootfs, config) };
+        let handoff = handoff.after_keeping(root.kept.as_ref(), self.console);
         let write = || handoff.give_to_release(Path::new(RUN), &[]);
         self.timeline.stage("receipt", write, |()| Vec::new())?;
         let command_line = kexec::command_line(&chosen.release.cmdline, &config.command_line)?;
@@ -237,8 +246,14 @@ impl StageOne<'_> {
             clock: Clock { now: chosen.now.time.unix(), trusted: chosen.now.trusted },
             network: chosen.connection.cloned(),
             measured: None,
+            upper: upper(config, chosen).ok().flatten(),
             consoles: self.console.names().into_iter().map(str::to_owned).collect(),
             timings: self.timeline.finished(),
         }
     }
+}
+
+/// Where the release's changes are kept in this boot.
+fn upper(config: &Config, chosen: &Chosen<'_>) -> Result<Option<Upper>, NotKept> {
+    upper::choose(config.kept_on.as_ref(), config.parameters.upper_off, chosen.mode, chosen.release.upper)
 }

@@ -19,7 +19,7 @@ const SECTOR: u64 = 512;
 pub enum NoPartition {
     /// No disk has it.
     #[error(
-        "no disk has a partition with PARTUUID {wanted} (after {waited} s; disks: {disks}); is it plugged in, is its driver in the boot initramfs (--modules disk)?"
+        "no disk has a partition with PARTUUID {wanted} (after {waited} s; disks: {disks}); is it plugged in, is its driver in the initramfs (--modules disk)?"
     )]
     Missing {
         /// The GUID.
@@ -42,7 +42,7 @@ pub enum NoPartition {
 }
 
 /// Waits for the partition until `patience` ends: a USB stick may take seconds to be there.
-pub(super) fn find(root: &Path, wanted: &PartUuid, patience: Duration) -> Result<PathBuf, NoPartition> {
+pub(crate) fn find(root: &Path, wanted: &PartUuid, patience: Duration) -> Result<PathBuf, NoPartition> {
     let begun = Instant::now();
     loop {
         let mut found = look(root, wanted);
