@@ -4,7 +4,8 @@
 //!
 //! 1. A source without work gets a *run*: consecutive pieces that nobody has, for one request. The longest gap is shared
 //!    evenly among those who have no work. Where others are given pieces as well ([`Schedule::singly`]), a run is one piece at
-//!    random, so that many machines fetch many different ones.
+//!    random, so that many machines fetch many different ones. Until all that a source gave is proved, it gets no further run:
+//!    who lied in one is not asked for another.
 //! 2. What a neighbour has, or has been fetching for less than [`COMING`], is not asked of an origin.
 //! 3. If nothing is free, a source without work *steals* the far half of the longest run, unless its owner would be done
 //!    before the request were worth it ([`WORTH`]). The owner finds its run shorter.
@@ -91,6 +92,8 @@ struct Member {
     standing: Standing,
     ranges: bool,
     work: Option<Work>,
+    /// Full pieces of it that are not hashed yet.
+    unproved: usize,
     cuts: u32,
     /// How often it was late.
     strikes: u32,
@@ -141,7 +144,7 @@ impl Schedule {
     pub fn join(&mut self, standing: Standing, all: bool) -> usize {
         let holds = (!all).then(Vec::new);
         let (ranges, work, pace, busy) = (true, None, None, false);
-        self.members.push(Member { standing, ranges, work, cuts: 0, strikes: 0, pace, holds, busy });
+        self.members.push(Member { standing, ranges, work, unproved: 0, cuts: 0, strikes: 0, pace, holds, busy });
         self.members.len() - 1
     }
 
@@ -213,8 +216,9 @@ impl Schedule {
 
     /// The piece in hand is full and goes to be hashed.
     pub fn filled(&mut self, member: usize, now: Instant) {
-        let Member { work: Some(work), pace, .. } = &mut self.members[member] else { return };
+        let Member { work: Some(work), pace, unproved, .. } = &mut self.members[member] else { return };
         if let Some(hand) = work.hand.take() {
+            *unproved += 1;
             *pace = Some(now.saturating_duration_since(hand.since));
         }
     }
@@ -240,15 +244,20 @@ impl Schedule {
         }
     }
 
-    /// The piece is proved.
-    pub fn proved(&mut self, index: usize) {
+    /// The piece that a source gave is proved. Says whether the source waits for work since.
+    pub fn proved(&mut self, member: usize, index: usize) -> bool {
         self.pieces[index] = State::Proved;
+        let member = &mut self.members[member];
+        member.unproved = member.unproved.saturating_sub(1);
+        member.unproved == 0 && member.work.is_none()
     }
 
     /// The piece that a source gave is wrong.
     pub fn wrong(&mut self, member: usize, index: usize) {
         self.pieces[index] = State::Free;
-        self.members[member].standing = Standing::Out;
+        let member = &mut self.members[member];
+        member.unproved = member.unproved.saturating_sub(1);
+        member.standing = Standing::Out;
     }
 
     /// The run of a source ended. What is free again.
@@ -320,7 +329,10 @@ impl Schedule {
 
     /// Those who could work.
     fn idle(&self) -> Vec<usize> {
-        let idle = |member: &Member| member.standing == Standing::Good && member.work.is_none() && !member.busy;
+        let idle = |member: &Member| {
+            let is_free = member.work.is_none() && member.unproved == 0 && !member.busy;
+            member.standing == Standing::Good && is_free
+        };
         self.members.iter().enumerate().filter(|(_, member)| idle(member)).map(|(number, _)| number).collect()
     }
 

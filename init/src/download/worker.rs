@@ -71,18 +71,18 @@ impl<'r> Shared<'_, 'r> {
 
     fn judge(&self, Full { piece, member }: Full<'r>) {
         match piece.check() {
-            Ok(checked) => self.accept(checked),
+            Ok(checked) => self.accept(member, checked),
             Err(bad) => self.refuse(member, bad.error(), bad.piece),
         }
     }
 
-    fn accept(&self, checked: CheckedPiece<'r>) {
+    fn accept(&self, member: usize, checked: CheckedPiece<'r>) {
         self.board.proved(&checked);
         let index = self.index(checked.range().start);
         let mut table = self.table();
-        table.schedule.proved(index);
+        let waits = table.schedule.proved(member, index);
         table.checked.push(checked);
-        if table.schedule.is_complete() {
+        if waits || table.schedule.is_complete() {
             self.stir(table);
         }
     }
@@ -176,7 +176,7 @@ impl<'r> Worker<'_, '_, 'r> {
             Err((piece, error)) => return (Some(piece), Err(error)),
             Ok(checked) => {
                 self.filled();
-                self.shared.accept(checked);
+                self.shared.accept(self.member, checked);
             }
         }
         (None, Ok(()))

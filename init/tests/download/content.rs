@@ -4,18 +4,16 @@ use verify::{Artifact, Chunks, Pieces, Sha256Digest};
 
 /// Bytes of a piece.
 pub(crate) const PIECE: usize = 1 << 20;
-/// The place of a wrong bit in an artifact of [`content`].
-const WRONG: usize = 5 * PIECE + 12_345;
 
 /// Bytes that differ from piece to piece; the last piece is short.
 pub(crate) fn content() -> Vec<u8> {
     (0..12 * PIECE + 77).map(|n| (n ^ (n >> 8) ^ (n >> 16)).to_le_bytes()[0]).collect()
 }
 
-/// The same with one wrong bit.
-pub(crate) fn wrong(content: &[u8]) -> Vec<u8> {
+/// The same with one wrong bit, in this piece.
+pub(crate) fn wrong(content: &[u8], piece: usize) -> Vec<u8> {
     let mut wrong = content.to_owned();
-    wrong[WRONG] ^= 0x20;
+    wrong[piece * PIECE + 45] ^= 0x20;
     wrong
 }
 

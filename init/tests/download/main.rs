@@ -7,11 +7,15 @@
 use verify::{Artifact, Sha256Digest};
 
 use crate::content::{PIECE, content, in_pieces, listed, right, wrong};
-use crate::servers::Nginx;
+use crate::servers::{Machine, Nginx, pool};
 
 mod content;
 mod many;
 mod servers;
+
+/// Starts nginx.
+#[path = "../../../discover/tests/support/nginx.rs"]
+mod nginx;
 
 /// Signs releases.
 #[path = "../../../verify/tests/support/release.rs"]
@@ -30,23 +34,26 @@ fn one_source_is_one_request_and_one_stream() {
 fn a_lie_costs_its_source_the_rest() {
     let (content, server) = (content(), Nginx::start());
     let (artifact, _) = in_pieces(&content);
-    server.put_as("lying", artifact.sha256, &wrong(&content));
+    // In its first piece, which nobody takes over from it.
+    server.put_as("lying", artifact.sha256, &wrong(&content, 0));
     server.put("honest", &content);
-    right(server.download(&artifact, &["lying", "honest"]), &content);
-    let log = server.log();
-    let of = |tree: &str| log.iter().filter(|line| line.starts_with(tree)).collect::<Vec<_>>();
-    // Its share, in which the wrong piece is.
-    assert_eq!(of("/lying/"), [&format!("/lying/blobs/sha256/{} 206 bytes=0-{}", artifact.sha256, 7 * PIECE - 1)]);
+    let (machine, sources) = (Machine::new(), pool(&["lying", "honest"].map(|tree| server.base(tree))));
+    for _ in 0..2 {
+        right(machine.download(&artifact, &sources), &content);
+        let log = server.log();
+        let asked: Vec<_> = log.iter().filter(|line| line.starts_with("/lying/")).collect();
+        // Its share, and nothing more: neither then nor later.
+        assert_eq!(asked, [&format!("/lying/blobs/sha256/{} 206 bytes=0-{}", artifact.sha256, 7 * PIECE - 1)]);
+    }
 }
 
 #[test]
 fn two_liars_are_as_good_as_one_honest_source_if_they_lie_about_different_pieces() {
     let (content, server) = (content(), Nginx::start());
     let (artifact, _) = in_pieces(&content);
-    let mut other = content.clone();
-    other[0] ^= 1;
-    server.put_as("one", artifact.sha256, &wrong(&content));
-    server.put_as("two", artifact.sha256, &other);
+    // The second one gets the first piece only if the first one does not give it.
+    server.put_as("one", artifact.sha256, &wrong(&content, 5));
+    server.put_as("two", artifact.sha256, &wrong(&content, 0));
     right(server.download(&artifact, &["one", "two"]), &content);
 }
 
@@ -55,7 +62,7 @@ fn nothing_is_given_out_if_all_lie_about_the_same_piece() {
     let (content, server) = (content(), Nginx::start());
     let (artifact, _) = in_pieces(&content);
     for tree in ["one", "two"] {
-        server.put_as(tree, artifact.sha256, &wrong(&content));
+        server.put_as(tree, artifact.sha256, &wrong(&content, 5));
     }
     let refused = server.download(&artifact, &["one", "two"]).unwrap_err();
     let bytes = format!("root: the SHA-256 of bytes {} to {} is ", 5 * PIECE, 6 * PIECE - 1);
@@ -104,7 +111,7 @@ fn without_a_list_no_piece_is_asked_for() {
 fn an_artifact_without_pieces_comes_whole_from_the_next_source() {
     let (content, server) = (content(), Nginx::start());
     let artifact = Artifact { pieces: None, ..in_pieces(&content).0 };
-    server.put_as("lying", artifact.sha256, &wrong(&content));
+    server.put_as("lying", artifact.sha256, &wrong(&content, 5));
     server.put("honest", &content);
     right(server.download(&artifact, &["lying", "honest"]), &content);
     let log = server.log();

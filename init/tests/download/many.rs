@@ -13,8 +13,8 @@ use verify::Artifact;
 use crate::content::{PIECE, content, in_pieces, right, wrong};
 use crate::servers::{Machine, Nginx, Trick, Trickster, pool};
 
-/// Longer than what any of these takes, and shorter than discover's own limits of time for a silent peer.
-const SOON: Duration = Duration::from_secs(12);
+/// Longer than what any of these takes on a busy machine, and shorter than what a slow source would need for its half.
+const SOON: Duration = Duration::from_mins(1);
 
 #[test]
 fn two_sources_share_a_file() {
@@ -60,7 +60,7 @@ fn who_stalls_loses_its_work_and_begins_the_next_artifact_last() {
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert_eq!(stalls.asked().len(), 1);
     let said = machine.said_of(&stalls.base());
-    assert!(said.len() == 1 && said[0].contains("nothing came for 3 s"), "{said:?}");
+    assert!(said.len() == 1 && said[0].contains("nothing came for "), "{said:?}");
     // It gave one piece: no more than what it had in hand is asked for again.
     let again: usize = good.asked().iter().map(ExactSizeIterator::len).sum();
     assert!(again <= content.len(), "{again}");
@@ -73,7 +73,8 @@ fn who_stalls_loses_its_work_and_begins_the_next_artifact_last() {
 fn a_liar_is_named_once_and_asked_for_nothing_more() {
     let (content, machine) = (content(), Machine::new());
     let (artifact, _) = in_pieces(&content);
-    let liar = Trickster::start(&wrong(&content), &[Trick::None]);
+    // What nobody takes over from it is its first piece; it never ends its run by itself.
+    let liar = Trickster::start(&wrong(&content, 0), &[Trick::Stall(PIECE)]);
     let honest = Trickster::start(&content, &[Trick::None]);
     let sources = pool(&[liar.base(), honest.base()]);
     for _ in 0..3 {
@@ -81,7 +82,7 @@ fn a_liar_is_named_once_and_asked_for_nothing_more() {
     }
     assert_eq!(liar.asked().len(), 1);
     let said = machine.said_of(&liar.base());
-    let bytes = format!("root: the SHA-256 of bytes {} to {} is ", 5 * PIECE, 6 * PIECE - 1);
+    let bytes = format!("root: the SHA-256 of bytes 0 to {} is ", PIECE - 1);
     assert!(said.len() == 1 && said[0].contains(&bytes), "{said:?}");
     assert_eq!(sources.liars(), [liar.base()]);
 
@@ -122,7 +123,7 @@ fn when_all_are_dead_each_is_named_with_its_reason() {
     let (content, server, machine) = (content(), Nginx::start(), Machine::new());
     let (artifact, _) = in_pieces(&content);
     let away = Trickster::start(&content, &[Trick::Away]);
-    let liar = Trickster::start(&wrong(&content), &[Trick::None]);
+    let liar = Trickster::start(&wrong(&content, 5), &[Trick::None]);
     let nowhere = "http://127.0.0.1:1".to_owned();
     let bases = [server.base("empty"), away.base(), liar.base(), nowhere];
     let refused = machine.download(&artifact, &pool(&bases)).unwrap_err();
@@ -166,10 +167,11 @@ fn a_connection_that_does_not_come_about_delays_nobody() {
     let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
     let queued: Vec<_> = (0..8).map_while(|_| connect()).collect();
     assert!(queued.len() < 8, "the queue does not fill");
-    let begun = Instant::now();
-    let sources = pool(&[format!("http://{address}"), server.base("good")]);
-    right(Machine::new().download(&artifact, &sources), &content);
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let (machine, silent) = (Machine::new(), format!("http://{address}"));
+    right(machine.download(&artifact, &pool(&[silent.clone(), server.base("good")])), &content);
+    // It lost its work before its own limit of time, which would be a failure.
+    let said = machine.said_of(&silent);
+    assert!(said.len() == 1 && said[0].contains("nothing came for "), "{said:?}");
 }
 
 #[test]

@@ -4,9 +4,6 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +17,7 @@ use init::source::Source;
 use tempfile::TempDir;
 use verify::{Artifact, Sha256Digest};
 
-use crate::release;
+use crate::{nginx, release};
 
 #[derive(Debug)]
 struct Unheard;
@@ -70,50 +67,28 @@ pub(crate) fn pool(bases: &[String]) -> Pool {
     bases.iter().map(|base| Source::from(Origin::parse(base).unwrap())).collect()
 }
 
-/// Where every nginx listens, at its own address.
-const PORT: u16 = 18_080;
-
-/// How many were started, and one.
-static STARTED: AtomicU8 = AtomicU8::new(1);
-
 /// An nginx whose folders are trees of as many origins.
 pub(crate) struct Nginx {
-    program: Child,
-    address: Ipv4Addr,
+    port: u16,
+    // In this order: the program ends before its folder goes.
+    _program: nginx::Nginx,
     folder: TempDir,
 }
 
 impl Nginx {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // An address of its own: nobody else can take the port while nginx starts.
-        let [_, _, high, low] = std::process::id().to_be_bytes();
-        let address = Ipv4Addr::new(127, high | 1, low, STARTED.fetch_add(1, Ordering::Relaxed));
         let place = folder.path().display();
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
-            .concat();
-        // As root, nginx's worker would be somebody who cannot read a temporary folder.
-        let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-        let configuration = format!(
-            "{user} daemon off; master_process off; pid {place}/pid; error_log {place}/error.log; events {{}}
-             http {{ {temporary} log_format part '$uri $status $http_range_or_none'; log_format sent '$uri $body_bytes_sent'; map $http_range $http_range_or_none {{ '' -; default $http_range; }}
-             access_log {place}/access.log part; access_log {place}/sent.log sent; sendfile_max_chunk 64k;
-             server {{ listen {address}:{PORT}; root {place}; location /slow/ {{ limit_rate 40k; }} location /steady/ {{ limit_rate 4m; }} }} }}"
-        );
-        let file = folder.path().join("nginx.conf");
-        fs::write(&file, configuration).unwrap();
-        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-        let mut nginx = Command::new("nginx");
-        nginx.env("PATH", path).args(["-e", "stderr", "-c"]).arg(&file).stdin(Stdio::null());
-        let mut server = Self { program: nginx.spawn().expect("nginx (package nginx-light)"), address, folder };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect((address, PORT)).is_err() {
-            assert_eq!(server.program.try_wait().unwrap(), None, "nginx ended");
-            assert!(Instant::now() < deadline, "nginx does not listen");
-            thread::sleep(Duration::from_millis(20));
-        }
-        server
+        let (program, ports) = nginx::Nginx::start(folder.path(), 1, |ports| {
+            format!(
+                "log_format part '$uri $status $http_range_or_none'; log_format sent '$uri $body_bytes_sent';
+                 map $http_range $http_range_or_none {{ '' -; default $http_range; }}
+                 access_log {place}/access.log part; access_log {place}/sent.log sent; sendfile_max_chunk 64k;
+                 server {{ listen 127.0.0.1:{}; root {place}; location /slow/ {{ limit_rate 40k; }} location /steady/ {{ limit_rate 4m; }} }}",
+                ports[0]
+            )
+        });
+        Self { port: ports[0], _program: program, folder }
     }
 
     /// Puts a blob into a tree, under its digest.
@@ -130,7 +105,7 @@ impl Nginx {
 
     /// The address of a tree.
     pub(crate) fn base(&self, tree: &str) -> String {
-        format!("http://{}:{PORT}/{tree}", self.address)
+        format!("http://127.0.0.1:{}/{tree}", self.port)
     }
 
     /// What PID 1 gets from these trees, or why nothing.
@@ -139,39 +114,36 @@ impl Nginx {
         Machine::new().download(artifact, &pool(&bases))
     }
 
-    /// `PATH STATUS RANGE` of every request, in order of their ends. nginx writes a line when it is done with a request, so that the
-    /// line of one that was broken off may come late.
+    /// `PATH STATUS RANGE` of every request, in order of their ends.
     pub(crate) fn log(&self) -> Vec<String> {
-        let file: PathBuf = self.folder.path().join("access.log");
-        let read = || fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
-        let mut lines = read();
-        for _ in 0..10 {
-            thread::sleep(Duration::from_millis(50));
-            let now = read();
-            if now.len() == lines.len() && !now.is_empty() {
-                break;
-            }
-            lines = now;
-        }
-        lines
+        self.logged("access.log", "/mark 404 -")
     }
-}
 
-impl Nginx {
     /// Bytes that were sent of a tree.
     pub(crate) fn sent(&self, tree: &str) -> u64 {
-        self.log();
-        let log = fs::read_to_string(self.folder.path().join("sent.log")).unwrap();
-        let lines = log.lines().filter(|line| line.starts_with(&format!("/{tree}/")));
+        let log = self.logged("sent.log", "/mark ");
+        let lines = log.iter().filter(|line| line.starts_with(&format!("/{tree}/")));
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
-}
 
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.program.kill();
-        let _ = self.program.wait();
+    /// The lines of a log about all that came before this call. nginx, which does one thing after the other, writes the line of a
+    /// request when it is done with it, and that of one that was broken off when it hears of that: so one more request is made,
+    /// whose line, which begins with `mark`, is the last one.
+    fn logged(&self, log: &str, mark: &str) -> Vec<String> {
+        let read = || fs::read_to_string(self.folder.path().join(log)).unwrap_or_default();
+        let marks = |text: &str| text.lines().filter(|line| line.starts_with(mark)).count();
+        let before = marks(&read());
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(b"GET /mark HTTP/1.0\r\n\r\n").unwrap();
+        let begun = Instant::now();
+        loop {
+            let text = read();
+            if marks(&text) > before {
+                return text.lines().filter(|line| !line.starts_with(mark)).map(str::to_owned).collect();
+            }
+            assert!(begun.elapsed() < Duration::from_mins(1), "nginx writes no line:\n{text}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

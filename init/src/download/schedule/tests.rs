@@ -30,7 +30,7 @@ fn receive(schedule: &mut Schedule, member: usize, pieces: usize, mut now: Insta
         now += each;
         schedule.seen(member, bytes + SIZE, now);
         schedule.filled(member, now);
-        schedule.proved(index);
+        schedule.proved(member, index);
     }
     now
 }
@@ -183,6 +183,20 @@ fn what_was_wrong_comes_from_somebody_else_and_not_from_the_liar() {
 }
 
 #[test]
+fn who_gave_what_is_not_proved_yet_gets_nothing_more() {
+    let (mut schedule, now) = schedule(20, 2);
+    runs(&mut schedule, now);
+    schedule.next_piece(0, 0, now).unwrap();
+    schedule.filled(0, now);
+    let now = receive(&mut schedule, 0, 9, now, seconds(1));
+    schedule.ended(0, End::Well);
+    assert_eq!(runs(&mut schedule, now), [], "its first piece may be a lie");
+    assert!(schedule.proved(0, 0), "it is to be looked after");
+    assert_eq!(runs(&mut schedule, now), [(0, 15..20)]);
+    assert!(!schedule.proved(1, 10), "it has work");
+}
+
+#[test]
 fn a_piece_that_is_being_hashed_is_nobodys_and_not_over() {
     let (mut schedule, now) = schedule(1, 1);
     runs(&mut schedule, now);
@@ -192,7 +206,7 @@ fn a_piece_that_is_being_hashed_is_nobodys_and_not_over() {
     schedule.ended(0, End::Well);
     assert!(!schedule.rests() && !schedule.is_complete());
     assert_eq!((schedule.arrived(), runs(&mut schedule, now)), (SIZE, vec![]));
-    schedule.proved(0);
+    schedule.proved(0, 0);
     assert!(schedule.rests() && schedule.is_complete());
 }
 
@@ -351,7 +365,7 @@ fn an_origin_is_not_spared_for_a_neighbour_that_is_many_times_slower() {
             match hand {
                 Some(index) if came >= before + SIZE => {
                     schedule.filled(neighbour, now);
-                    schedule.proved(index);
+                    schedule.proved(neighbour, index);
                 }
                 Some(_) => return,
                 None => {}
@@ -414,10 +428,10 @@ fn who_lied_stays_out_whatever_else_it_does() {
 /// Lets source 0 come to the end of its run, whose first piece is in hand.
 fn receive_rest(schedule: &mut Schedule, now: Instant) {
     schedule.filled(0, now);
-    schedule.proved(0);
+    schedule.proved(0, 0);
     while let Some(index) = schedule.next_piece(0, 0, now) {
         schedule.filled(0, now);
-        schedule.proved(index);
+        schedule.proved(0, index);
     }
     schedule.ended(0, End::Well);
 }
