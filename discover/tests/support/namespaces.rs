@@ -49,7 +49,10 @@ fn is_outside() -> bool {
 
 /// This one test by a command that ends in `unshare` with its options.
 fn again(unshare: &mut Command, test: &str) -> String {
+    // Where servers are, for who is not root.
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let output = unshare
+        .env("PATH", path)
         .arg("--")
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"])
@@ -83,7 +86,7 @@ impl Helper {
         let own = fs::read_link("/proc/self/ns/net").unwrap();
         let begin = Instant::now();
         while fs::read_link(helper.network()).is_ok_and(|theirs| theirs == own) {
-            assert!(begin.elapsed() < Duration::from_secs(5), "unshare makes no namespace");
+            assert!(begin.elapsed() < Duration::from_mins(1), "unshare makes no namespace");
             thread::sleep(Duration::from_millis(5));
         }
         helper
@@ -92,6 +95,19 @@ impl Helper {
     /// Its network namespace, as a file to enter it by.
     pub(crate) fn network(&self) -> String {
         format!("/proc/{}/ns/net", self.0.id())
+    }
+
+    /// Whether somebody in its network namespace listens at this TCP port of any address (proc(5), `/proc/net/tcp`).
+    pub(crate) fn listens(&self, port: u16) -> bool {
+        let end = format!(":{port:04X}");
+        ["tcp", "tcp6"].iter().any(|table| {
+            let table = fs::read_to_string(format!("/proc/{}/net/{table}", self.0.id())).unwrap_or_default();
+            // The second word is our address, the fourth one the state: 0A is that of a listener.
+            table
+                .lines()
+                .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+                .any(|words| matches!(&words[..], [_, ours, _, state, ..] if ours.ends_with(&end) && *state == "0A"))
+        })
     }
 
     /// A command in its network namespace.

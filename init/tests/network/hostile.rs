@@ -67,7 +67,7 @@ fn a_refusal_leads_back_to_the_beginning() {
     });
     let begin = Instant::now();
     assert_eq!(machine.up(&machine.settings()).address, "10.77.0.51/24");
-    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < machine.settings().lease / 2, "{:?}", begin.elapsed());
 }
 
 #[test]
@@ -133,6 +133,6 @@ fn a_server_that_offers_and_never_gives_ends_with_its_name_in_bounded_time() {
     let lease = Duration::from_secs(4);
     let begin = Instant::now();
     let reason = machine.down(&init::network::Settings { lease, ..machine.settings() });
-    assert!(begin.elapsed() < lease * 4, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < lease * 8, "{:?}", begin.elapsed());
     assert!(reason.to_string().contains("server 10.77.0.1 refused 10.77.0.50: 'never'"), "{reason}");
 }

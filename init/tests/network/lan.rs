@@ -13,6 +13,7 @@ use init::network::{self, Connection, DownReason, Network, Settings};
 use init::parameters::Parameters;
 
 pub(crate) use super::namespaces::{Helper, inside, ip, run};
+use super::nginx;
 
 /// What the web server has at the place of an envelope.
 pub(crate) const ENVELOPE: &[u8] = b"{\"an\": \"envelope\"}\n";
@@ -95,16 +96,12 @@ impl Server {
 
     /// nginx with these `server` blocks.
     pub(crate) fn nginx(&mut self, servers: &str) {
-        let (config, place) = (self.files().join("nginx.conf"), self.files().display().to_string());
-        let text = format!(
-            "daemon off; master_process off; user root; pid {place}/nginx.pid; error_log stderr; events {{ }} http {{ access_log off;
-             client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f;
-             uwsgi_temp_path {place}/u; scgi_temp_path {place}/s; {servers} }}"
-        );
-        fs::write(&config, text).unwrap();
+        let folder = self.files().join(format!("nginx{}", self.helpers.len()));
+        fs::create_dir(&folder).unwrap();
         let mut command = self.command("nginx");
-        command.arg("-c").arg(config);
+        command.args(["-e", "stderr", "-c"]).arg(nginx::configured(&folder, &format!("access_log off; {servers}")));
         self.start(&mut command);
+        assert!(nginx::listens(&mut self.helpers.last_mut().unwrap().0, &folder), "nginx ended");
     }
 
     /// A web server on port 8000 of every address.
@@ -116,6 +113,11 @@ impl Server {
         let mut command = self.command("busybox");
         command.args(["httpd", "-f", "-p", "8000", "-h"]).arg(home);
         self.start(&mut command);
+        let begin = Instant::now();
+        while !self.holder.listens(8000) {
+            assert!(begin.elapsed() < Duration::from_mins(1), "the web server does not listen");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

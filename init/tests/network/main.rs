@@ -16,6 +16,8 @@ mod layers;
 mod local;
 #[path = "../../../discover/tests/support/namespaces.rs"]
 mod namespaces;
+#[path = "../../../discover/tests/support/nginx.rs"]
+mod nginx;
 mod servers;
 
 /// docs/network.md names a test for each promise; each has to be there.

@@ -11,7 +11,7 @@ use verify::Sha256Digest;
 
 use crate::host::Job;
 use crate::namespaces::{Helper, ip, run, said_inside};
-use crate::release;
+use crate::{nginx, release};
 
 /// Bytes of a piece.
 pub(crate) const PIECE: usize = 1 << 20;
@@ -77,10 +77,15 @@ impl Machine {
 
     /// Waits until its console shows this.
     pub(crate) fn wait_for(&mut self, text: &str, longest: Duration) {
+        self.wait_until(&format!("{text:?}"), longest, |says| says.contains(text));
+    }
+
+    /// Waits until what its console shows `has` what is wanted.
+    pub(crate) fn wait_until(&mut self, wanted: &str, longest: Duration, has: impl Fn(&str) -> bool) {
         let begin = Instant::now();
-        while !self.says().contains(text) {
+        while !has(&self.says()) {
             let ended = self.place.0.0.try_wait().unwrap().filter(|status| !status.success());
-            assert!(ended.is_none() && begin.elapsed() < longest, "never {text:?} ({ended:?}):\n{}", self.says());
+            assert!(ended.is_none() && begin.elapsed() < longest, "never {wanted} ({ended:?}):\n{}", self.says());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -102,8 +107,14 @@ impl Lan {
         let origin = Place::new(1, "br0", Helper::apart());
         origin.run("ip address add 10.77.0.1/24 dev eth0");
         origin.run("ip link set eth0 up");
-        origin.run(&format!("tc qdisc add dev eth0 root tbf rate {mbit}mbit burst 256k latency 500ms"));
-        Self { origin, files: tempfile::tempdir().unwrap(), server: None, machines: 1 }
+        let lan = Self { origin, files: tempfile::tempdir().unwrap(), server: None, machines: 1 };
+        lan.rate(mbit);
+        lan
+    }
+
+    /// From now on the origin can send `mbit` Mbit/s.
+    pub(crate) fn rate(&self, mbit: u32) {
+        self.origin.run(&format!("tc qdisc replace dev eth0 root tbf rate {mbit}mbit burst 256k latency 500ms"));
     }
 
     /// Where the origin's files are.
@@ -113,18 +124,13 @@ impl Lan {
 
     /// Serves the tree.
     pub(crate) fn serve(&mut self) {
-        let place = self.files.path().display().to_string();
-        let text = format!(
-            "daemon off; user root; worker_processes 1; pid {place}/nginx.pid; error_log {place}/errors; events {{ }} http {{ access_log {place}/log;
-             client_body_temp_path {place}/b; proxy_temp_path {place}/p; fastcgi_temp_path {place}/f;
-             uwsgi_temp_path {place}/u; scgi_temp_path {place}/s; server {{ listen 10.77.0.1:8000; root {place}/tree; }} }}"
-        );
-        let config = self.files.path().join("nginx.conf");
-        fs::write(&config, text).unwrap();
-        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+        let folder = self.files.path();
+        let http = format!("access_log off; server {{ listen 10.77.0.1:8000; root {}; }}", self.tree().display());
         let mut nginx = self.origin.command("nginx");
-        nginx.env("PATH", path).args(["-e", "/dev/null", "-c"]).arg(config);
-        self.server = Some(Helper::start(&mut nginx));
+        nginx.args(["-e", "stderr", "-c"]).arg(nginx::configured(folder, &http));
+        let mut server = Helper::start(&mut nginx);
+        assert!(nginx::listens(&mut server.0, folder), "nginx ended");
+        self.server = Some(server);
     }
 
     /// Ends the origin for good.

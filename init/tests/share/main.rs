@@ -15,6 +15,10 @@ mod many;
 #[path = "../../../discover/tests/support/namespaces.rs"]
 mod namespaces;
 
+/// Starts nginx.
+#[path = "../../../discover/tests/support/nginx.rs"]
+mod nginx;
+
 /// Signs releases.
 #[path = "../../../verify/tests/support/release.rs"]
 mod release;

@@ -8,13 +8,22 @@ use crate::lan::{Lan, ORIGIN, inside, publish};
 /// Whatever happens, so long it may take.
 const LONGEST: Duration = Duration::from_mins(5);
 
+/// What the origin can send until all of them have begun, and then, in Mbit/s.
+const SLOW: u32 = 2;
+const FAST: u32 = 100;
+
 /// Lets so many machines get a release at once whose root has so many MiB; gives how many times its size the origin sent.
 fn times(test: &str, machines: usize, mib: usize, share: bool) -> f64 {
-    let mut lan = Lan::new(100);
+    let mut lan = Lan::new(SLOW);
     let size = publish(&lan.tree(), mib);
     lan.serve();
     let before = lan.sent();
     let mut hosts: Vec<_> = (0..machines).map(|_| lan.machine(test, &[ORIGIN], share)).collect();
+    // All at once, however long each took to start.
+    for host in &mut hosts {
+        host.wait_for("release 7 from ", LONGEST);
+    }
+    lan.rate(FAST);
     for host in &mut hosts {
         host.wait_for("jumps", LONGEST);
     }
