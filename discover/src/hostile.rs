@@ -5,10 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
 
 /// Serves `replies` in order, one per connection, each after the request's header has been read. The receiver gets the
-/// requests. A reply that ends with `HOLD` keeps the connection open for two seconds instead of closing it.
+/// requests. A reply that ends with `HOLD` keeps the connection open until the other end closes it.
 pub(crate) fn serve(replies: Vec<Vec<u8>>) -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -61,7 +60,7 @@ fn answer(stream: &mut TcpStream, reply: &[u8]) {
     };
     let _ = stream.write_all(bytes);
     if hold {
-        thread::sleep(Duration::from_secs(2));
+        let _ = stream.read(&mut [0]);
     }
 }
 

@@ -97,7 +97,7 @@ fn watching_prints_what_changes_until_nobody_reads() {
         }
     });
     let mut command = Command::new(env!("CARGO_BIN_EXE_phase-discover"));
-    command.args(["--channel", "demo", "--origin", &url, "--watch", "--timeout", "1"]);
+    command.args(["--channel", "demo", "--origin", &url, "--watch", "--timeout", "4"]);
     let mut watching = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap());
     let mut next = || {

@@ -73,7 +73,7 @@ fn network() -> (mainline::Testnet, Vec<String>) {
 }
 
 fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
+    Instant::now() + Duration::from_mins(1)
 }
 
 const SEED: [u8; 32] = [7; 32];
@@ -130,7 +130,7 @@ fn nobody_there_is_said_in_time() {
     let begin = Instant::now();
     let error = locate(&locator(std::slice::from_ref(&silent)), "demo", "x86_64", soon()).unwrap_err();
     assert!(matches!(&error, DhtError::NoNode { nodes } if *nodes == silent), "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(40), "{:?}", begin.elapsed());
     let late = locate(&locator(&[silent]), "demo", "x86_64", Instant::now() + Duration::from_millis(100)).unwrap_err();
     assert_eq!(late.kind(), "timeout", "{late}");
     let nowhere = locate(&locator(&strings(&["no.such.host.invalid:1"])), "demo", "x86_64", soon()).unwrap_err();
