@@ -26,6 +26,7 @@ mod follows_the_failure_policy;
 mod follows_the_quick_start_as_written;
 mod goes_on_after_the_connection_was_cut;
 mod is_quiet_if_asked_to;
+mod keeps_changes_if_owner_and_release_want_it;
 mod keeps_private_what_is_private;
 mod leaves_a_damaged_memory_to_the_policy;
 mod loses_no_time_to_a_card_without_a_link;

@@ -6,5 +6,6 @@ mod every_bus;
 mod leaving;
 mod measured;
 mod measured_by_firmware;
+mod persistent_upper;
 mod secure_boot;
 mod several_buses;

@@ -153,6 +153,14 @@ impl Boot {
         reached.or_else(|| transcript.login())
     }
 
+    /// Where the root's changes go, by the marker of the kernel that put it together.
+    pub(crate) fn upper(&self) -> String {
+        let transcript = self.running.transcript();
+        let mut markers = transcript.markers().iter();
+        let root = markers.find(|(_, marker)| marker.is("root", Event::End)).expect("a root was put together");
+        root.1.field("upper").expect("its marker says where changes go").to_owned()
+    }
+
     /// Whether `stage` has begun.
     pub(crate) fn began(&self, stage: &str) -> bool {
         self.count(stage, Event::Begin) > 0

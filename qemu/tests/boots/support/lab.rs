@@ -88,6 +88,15 @@ impl Lab {
         disk.map_or(machine.clone(), |disk| machine.disk(&disk.path()))
     }
 
+    /// The same as [`Self::disk_machine`], whose owner wants changes to a release's root to be kept there, too; without a disk,
+    /// it is gone. The initramfs is made in `folder`.
+    pub(crate) fn keeping_machine(&self, disk: Option<&PhaseData>, folder: &Path) -> Machine {
+        let state = format!("disk:{PARTUUID}");
+        let options = ["--modules", "media", "--state", &state, "--upper", "persistent"];
+        let machine = self.machine_of(&folder.join("keeping.cpio.zst"), &options);
+        disk.map_or(machine.clone(), |disk| machine.disk(&disk.path()))
+    }
+
     /// A machine that remembers in its TPM.
     pub(crate) fn tpm_machine(&self, tpm: &PoweredTpm) -> Machine {
         self.machine_with("tpm.cpio.zst").tpm(tpm.socket())
@@ -253,6 +262,7 @@ impl Lab {
         let options = ["--stage", "boot", "--modules", "qemu-net,media,keyboard,root", "--state", "none", "--trust"];
         self.image("general.cpio.zst", init, &[&options, &[text(&self.part("trust.json"))]]);
         self.image("release.cpio.zst", init, &[&["--stage", "root", "--modules", "root"]]);
+        self.image("release-disk.cpio.zst", init, &[&["--stage", "root", "--modules", "root,disk"]]);
         fs::write(stamp, inputs).unwrap();
     }
 

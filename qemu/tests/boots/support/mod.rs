@@ -4,6 +4,7 @@
 mod boot;
 mod grub;
 mod hostile;
+mod keeper;
 mod lab;
 mod logged;
 mod measured;
@@ -19,6 +20,7 @@ mod uefi;
 pub(crate) use boot::Boot;
 pub(crate) use grub::GrubDisc;
 pub(crate) use hostile::{Fault, Hostile};
+pub(crate) use keeper::Keeper;
 pub(crate) use lab::{KERNEL_PARAMETERS, Lab, run, text};
 pub(crate) use measured::{Measured, held, registers, untouched};
 pub(crate) use medium::{Medium, frames};

@@ -28,6 +28,8 @@ pub(crate) struct Release {
     pub(crate) rootfs: Option<PathBuf>,
     /// Whether it finds itself healthy and says so.
     pub(crate) acknowledges: bool,
+    /// Whether it lets machines keep changes to its root; its initramfs has the drivers of disks then.
+    pub(crate) keeps: bool,
 }
 
 impl Default for Release {
@@ -41,6 +43,7 @@ impl Default for Release {
             kernel: None,
             rootfs: None,
             acknowledges: false,
+            keeps: false,
         }
     }
 }
@@ -52,13 +55,17 @@ impl Release {
         let version = self.version.to_string();
         let rootfs = self.rootfs.unwrap_or_else(|| lab.part("tiny.squashfs"));
         let kernel = self.kernel.unwrap_or_else(|| lab.kernel());
-        let (key, initramfs) = (lab.part(self.key), lab.part("release.cpio.zst"));
+        let initramfs = if self.keeps { "release-disk.cpio.zst" } else { "release.cpio.zst" };
+        let (key, initramfs) = (lab.part(self.key), lab.part(initramfs));
         let acknowledge = if self.acknowledges { " acknowledge" } else { "" };
         let cmdline = format!("{KERNEL_PARAMETERS} signed=yes{acknowledge}");
         let mut arguments = vec!["--version", &version, "--key", text(&key), "--cmdline", &cmdline];
         arguments.extend(["--handoff", self.handoff, "--init", self.init, "--rootfs", text(&rootfs)]);
         if self.handoff.contains("kexec") {
             arguments.extend(["--kernel", text(&kernel), "--initramfs", text(&initramfs)]);
+        }
+        if self.keeps {
+            arguments.extend(["--upper", "persistent"]);
         }
         if let Some(issued) = self.issued {
             arguments.extend(["--issued", issued]);

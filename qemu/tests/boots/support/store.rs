@@ -19,9 +19,11 @@ use super::{
 
 /// The PARTUUID that the boot initramfs of machines with a disk names.
 pub(super) const PARTUUID: &str = "0b7b5b4e-9a1c-4d7e-8f00-112233445566";
-/// First byte of the partition, and its length.
+/// First byte of the partition, and its length if nothing else is said.
 const START: u64 = 1 << 20;
 const SIZE: u64 = 6 << 20;
+/// Bytes that a Debian's changes have room in.
+const LARGE: u64 = 256 << 20;
 
 /// A disk with a PHASE-DATA partition, which is kept from one boot to the next.
 pub(crate) struct PhaseData(TempDir);
@@ -29,22 +31,27 @@ pub(crate) struct PhaseData(TempDir);
 impl PhaseData {
     /// With an ext4 that holds nothing.
     pub(crate) fn ext4() -> Self {
-        Self::with_ext4(None)
+        Self::with_ext4(None, SIZE)
+    }
+
+    /// With an ext4 that has room for what a Debian changes in its root.
+    pub(crate) fn large() -> Self {
+        Self::with_ext4(None, LARGE)
     }
 
     /// With an ext4 that holds these bytes as the state.
     pub(crate) fn holding(state: &[u8]) -> Self {
-        Self::with_ext4(Some(state))
+        Self::with_ext4(Some(state), SIZE)
     }
 
-    fn with_ext4(state: Option<&[u8]>) -> Self {
-        let disk = Self::new();
+    fn with_ext4(state: Option<&[u8]>, size: u64) -> Self {
+        let disk = Self::new(size);
         let content = disk.0.path().join("content");
         fs::create_dir(&content).unwrap();
         if let Some(state) = state {
             fs::write(content.join("state.json"), state).unwrap();
         }
-        let (offset, size) = (format!("offset={START}"), format!("{}k", SIZE / 1024));
+        let (offset, size) = (format!("offset={START}"), format!("{}k", size / 1024));
         let mut mke2fs = Command::new("/usr/sbin/mke2fs");
         mke2fs.args(["-q", "-t", "ext4", "-E", &offset, "-d"]).arg(&content).arg(disk.path()).arg(size);
         run(&mut mke2fs);
@@ -53,7 +60,7 @@ impl PhaseData {
 
     /// With an empty vfat.
     pub(crate) fn vfat() -> Self {
-        let disk = Self::new();
+        let disk = Self::new(SIZE);
         let part = disk.0.path().join("part");
         File::create(&part).unwrap().set_len(SIZE).unwrap();
         run(Command::new("/usr/sbin/mkfs.vfat").arg(&part));
@@ -64,10 +71,10 @@ impl PhaseData {
     }
 
     /// With a partition and nothing on it.
-    fn new() -> Self {
+    fn new(size: u64) -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
-        File::create(disk.path()).unwrap().set_len(START + SIZE + (1 << 20)).unwrap();
-        let partition = format!("1:{}:{}", START / 512, (START + SIZE) / 512 - 1);
+        File::create(disk.path()).unwrap().set_len(START + size + (1 << 20)).unwrap();
+        let partition = format!("1:{}:{}", START / 512, (START + size) / 512 - 1);
         let mut sgdisk = Command::new("/usr/sbin/sgdisk");
         sgdisk.args(["-n", &partition, "-u", &format!("1:{PARTUUID}"), "-c", "1:PHASE-DATA"]).arg(disk.path());
         run(&mut sgdisk);
