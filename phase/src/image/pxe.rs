@@ -69,7 +69,7 @@ pub struct PxeArgs {
     #[command(flatten)]
     pub grub: Grub,
     /// The server's address, if DHCP may not tell it to GRUB: beside a proxy-DHCP server, and for HTTP boot where `next server`
-    /// cannot be set. The folder has to be the root of that server then
+    /// cannot be set. The folder has to be the root of that server then, or that of arm64 `arm64` there
     #[arg(long, value_name = "ADDRESS", value_parser = server)]
     pub server: Option<String>,
     /// Where the folder goes
