@@ -149,7 +149,7 @@ pub struct Handoff {
     #[serde(rename = "x-measured", default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
     /// Where changes to the root are kept, if they are. A stage two that is older than this field passes over it.
-    #[serde(rename = "x-upper", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "x-upper", skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub upper: Option<Upper>,
     /// Consoles of stage one.
     pub consoles: Vec<String>,
@@ -256,7 +256,7 @@ impl Handoff {
         // What a TPM was told is for the release, and without a place to keep changes they are lost. Of another form, neither
         // stops a boot.
         let measured = fields.remove("x-measured").and_then(|measured| serde_json::from_value(measured).ok());
-        let upper = fields.remove("x-upper").and_then(|upper| serde_json::from_value(upper).ok());
+        let upper = fields.remove("x-upper").and_then(|upper| Upper::handed_on(&upper));
         fields.retain(|name, _| !name.starts_with("x-"));
         Ok(Self { measured, upper, ..serde_json::from_value(fields.into())? })
     }

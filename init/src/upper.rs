@@ -16,7 +16,8 @@ use std::time::Duration;
 use rustix::fs::{CWD, OFlags, fstat, fstatvfs, mkdirat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use verify::PartUuid;
 
 use crate::console::Console;
@@ -35,15 +36,15 @@ const TOP: &str = "upper";
 const LEAST_FREE: (u64, u64) = (1 << 20, 16);
 
 /// Where changes are kept, in the hand-off; in the receipt, also what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Upper {
     /// The partition.
     pub partuuid: PartUuid,
     /// In the receipt: `persistent`, or `tmpfs` if it could not be had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// In the receipt: why it could not be had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
@@ -74,9 +75,7 @@ pub fn choose(
         (Access::ReadOnly, ..) => Err(NotKept::Private),
         (_, true, _) => Err(NotKept::SwitchedOff),
         (_, _, None) => Err(NotKept::NotAllowed),
-        (_, _, Some(verify::Upper::Persistent)) => {
-            Ok(Some(Upper { partuuid: partuuid.clone(), kind: None, reason: None }))
-        }
+        (_, _, Some(verify::Upper::Persistent)) => Ok(Some(Upper::on(partuuid.clone()))),
     }
 }
 
@@ -141,6 +140,16 @@ pub enum UpperError {
 }
 
 impl Upper {
+    /// On this partition; what comes of it is open.
+    fn on(partuuid: PartUuid) -> Self {
+        Self { partuuid, kind: None, reason: None }
+    }
+
+    /// What a hand-off says of it, if that is of a form that is known here.
+    pub fn handed_on(json: &Value) -> Option<Self> {
+        Some(Self::on(json.get("partuuid")?.as_str()?.parse().ok()?))
+    }
+
     /// The same for the receipt, with what came of it; a person at the console is told why changes will be lost.
     #[must_use]
     pub fn tried(self, came_of_it: &Result<(), UpperError>, console: &Console) -> Self {
