@@ -144,8 +144,9 @@ build/securesystemslib/bin/python:
 	/usr/bin/python3 -m venv build/securesystemslib
 	build/securesystemslib/bin/pip install --quiet 'securesystemslib[crypto]==1.6.0' || { rm -rf build/securesystemslib; exit 1; }
 
+# Their own release profiles take minutes to compile, for runs of seconds.
 $(TOOLS)/bin/%:
-	cargo install --locked --quiet --root $(TOOLS) $*
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --quiet --debug --root $(TOOLS) $*
 
 clean: ## Remove everything that was built
 	rm -rf build target fuzz/target
