@@ -166,12 +166,15 @@ fn alone() -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits until `holds`, for at most 20 s.
+/// Waits until `holds`, for at most a minute.
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), Error> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !holds() {
         if Instant::now() > deadline {
-            return Err(Error::Failed { command: what.to_owned(), said: "it does not come within 20 s".to_owned() });
+            return Err(Error::Failed {
+                command: what.to_owned(),
+                said: "it does not come within a minute".to_owned(),
+            });
         }
         thread::sleep(Duration::from_millis(20));
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::Error;
 
 /// How long QEMU may take for one answer; a screendump of a slow guest takes longest.
-const ANSWER: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// An open control connection.
 #[derive(Debug)]

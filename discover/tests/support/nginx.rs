@@ -47,15 +47,25 @@ pub(crate) fn listens(nginx: &mut Child, folder: &Path) -> bool {
 pub(crate) struct Nginx(Child);
 
 impl Nginx {
-    /// Starts one on as many free ports of 127.0.0.1, of which `http` makes its configuration; it listens. A port that was free may
-    /// be somebody's when nginx begins: then others are taken.
+    /// Starts one on as many free ports of 127.0.0.1, of which `http` makes its configuration; it listens.
     pub(crate) fn start(folder: &Path, ports: usize, http: impl Fn(&[u16]) -> String) -> (Self, Vec<u16>) {
+        Self::start_by(&|| Command::new("nginx"), folder, ports, http)
+    }
+
+    /// The same by a command that has no arguments yet. A port that was free may be somebody's when nginx begins: then others are
+    /// taken.
+    pub(crate) fn start_by(
+        command: &dyn Fn() -> Command,
+        folder: &Path,
+        ports: usize,
+        http: impl Fn(&[u16]) -> String,
+    ) -> (Self, Vec<u16>) {
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
         for _ in 0..ATTEMPTS {
             let held: Vec<_> = (0..ports).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
             let ports: Vec<_> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
             drop(held);
-            let mut command = Command::new("nginx");
+            let mut command = command();
             command.env("PATH", &path).args(["-e", "stderr", "-p"]).arg(folder).arg("-c");
             command.arg(configured(folder, &http(&ports))).stdin(Stdio::null());
             let mut nginx = Self(command.spawn().expect("nginx (package nginx-light)"));

@@ -259,7 +259,7 @@ mod tests {
         let end = |backend: &str| {
             let socket = UdpSocket::bind(("127.0.0.1", port(backend, "local"))).unwrap();
             socket.connect(("127.0.0.1", port(backend, "remote"))).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
             socket
         };
         let (near, far) = (end(&card), end(&backends[2]));

@@ -10,7 +10,7 @@ fn script(text: &str) -> Running {
     Running::start(&PathBuf::from("/bin/sh"), move |_| Ok(vec!["-c".into(), text.into()])).unwrap()
 }
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_mins(1);
 
 #[test]
 fn lines_are_found_in_order_and_only_once() {

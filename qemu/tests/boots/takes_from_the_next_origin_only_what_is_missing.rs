@@ -32,10 +32,13 @@ fn boots_from_two(megabytes: &str, lists: usize) {
     lying.flip_bit_of_blob("root.squashfs");
     let root = honest.blob("root.squashfs");
     let lying = Hostile::tree(lying, "", Fault::None);
-    let honest = Hostile::tree(honest, "/manifest", Fault::Late(Duration::from_secs(2)));
+    let honest = Hostile::tree(honest, "/manifest", Fault::Late(Duration::from_secs(2))).hesitating();
 
     let machine = lab.machine().append(&lying.origin()).append(&honest.origin());
     let mut boot = Boot::start(&machine);
+    // Else the honest one, were it done first, would take the lie over from the other's half.
+    lying.wait_until_sent(&root);
+    honest.goes_on();
     boot.reaches_the_release("direct");
 
     let bad = size / 2 / PIECE * PIECE;

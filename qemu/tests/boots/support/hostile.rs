@@ -6,12 +6,18 @@ use std::{
     net::{TcpListener, TcpStream},
     ops::Range,
     path::Path,
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use super::{Tree, boot::LONG, origin};
+
+/// What a server that hesitates sends at a time, and the time between two of them: 640 KB/s, which nobody takes for a stall.
+const SIP: (usize, Duration) = (64 << 10, Duration::from_millis(100));
 
 /// What the server does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +52,11 @@ struct Requests {
     paths: Mutex<Vec<String>>,
     /// Paths of files that are there, and the bytes that were asked for.
     parts: Mutex<Vec<(String, Range<usize>)>>,
+    /// Those that were sent to their end.
+    sent: Mutex<Vec<String>>,
     came: Condvar,
+    went: Condvar,
+    hesitates: AtomicBool,
 }
 
 impl Requests {
@@ -82,6 +92,17 @@ impl Hostile {
         server
     }
 
+    /// The same server, which sends its blobs slowly until it [goes on](Self::goes_on).
+    pub(crate) fn hesitating(self) -> Self {
+        self.requests.hesitates.store(true, Ordering::Relaxed);
+        self
+    }
+
+    /// From now on it sends as fast as it can.
+    pub(crate) fn goes_on(&self) {
+        self.requests.hesitates.store(false, Ordering::Relaxed);
+    }
+
     /// The kernel parameter that leads to it.
     pub(crate) fn origin(&self) -> String {
         origin(self.port)
@@ -104,6 +125,14 @@ impl Hostile {
         let waits = |paths: &mut Vec<String>| !paths.iter().any(|path| path.contains(part));
         let (paths, timeout) = self.requests.came.wait_timeout_while(paths, LONG, waits).unwrap();
         assert!(!timeout.timed_out(), "nobody asked for {part}; requests were {paths:?}");
+    }
+
+    /// Waits until a part of the file whose path ends with `name` has been sent.
+    pub(crate) fn wait_until_sent(&self, name: &str) {
+        let sent = self.requests.sent.lock().unwrap();
+        let waits = |sent: &mut Vec<String>| !sent.iter().any(|path| path.ends_with(name));
+        let (sent, timeout) = self.requests.went.wait_timeout_while(sent, LONG, waits).unwrap();
+        assert!(!timeout.timed_out(), "nobody got {name}; sent was {sent:?}");
     }
 }
 
@@ -153,7 +182,14 @@ fn answer(mut stream: &TcpStream, root: &Path, requests: &Requests, (on, fault):
         Fault::Late(late) => thread::sleep(late),
         _ => {}
     }
-    stream.write_all(&body[start..])?;
+    for sip in body[start..].chunks(SIP.0) {
+        if path.contains("/blobs/") && requests.hesitates.load(Ordering::Relaxed) {
+            thread::sleep(SIP.1);
+        }
+        stream.write_all(sip)?;
+    }
+    requests.sent.lock().unwrap().push(path.to_owned());
+    requests.went.notify_all();
     if fault == Fault::Endless {
         io::copy(&mut io::repeat(b'!'), &mut stream)?;
     }

@@ -1,20 +1,20 @@
 //! A real nginx on a folder.
 
 use std::{
-    fs,
-    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::Command,
 };
 
 use tempfile::TempDir;
 
 use super::{
-    Ended, bound_to_us,
+    bound_to_us,
     lab::{run, text},
 };
+
+/// Starts it.
+#[path = "../../../../discover/tests/support/nginx.rs"]
+mod program;
 
 /// Its certificate, in its own folder.
 const CERTIFICATE: &str = "certificate.pem";
@@ -23,7 +23,7 @@ const CERTIFICATE: &str = "certificate.pem";
 pub(crate) struct Nginx {
     port: u16,
     // In this order: the program ends before its folder goes.
-    _program: Ended,
+    _program: program::Nginx,
     directory: TempDir,
 }
 
@@ -52,28 +52,11 @@ impl Nginx {
     /// Serves `folder` with `tls`, the files of a certificate in `directory`, or without.
     fn with(folder: &Path, directory: TempDir, tls: &str) -> Self {
         let ssl = if tls.is_empty() { "" } else { " ssl" };
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let own = text(directory.path());
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {own};\n"))
-            .concat();
-        let configuration = format!(
-            "daemon off; master_process off; pid {own}/pid; error_log stderr; events {{}}\n\
-             http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port}{ssl}; {tls} root {}; }} }}\n",
-            text(folder)
-        );
-        let file = directory.path().join("nginx.conf");
-        fs::write(&file, configuration).unwrap();
-        let nginx = Path::new("/usr/sbin/nginx");
-        assert!(nginx.exists(), "nginx is not installed: apt-get install nginx-light");
-        let program = bound_to_us(nginx).args(["-p", own, "-c", text(&file)]).stderr(Stdio::null()).spawn();
-        let program = Ended(program.unwrap());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "nginx does not listen on port {port}");
-            thread::sleep(Duration::from_millis(20));
-        }
-        Self { port, _program: program, directory }
+        let nginx = || bound_to_us(Path::new("nginx"));
+        let (program, ports) = program::Nginx::start_by(&nginx, directory.path(), 1, |ports| {
+            format!("access_log off; server {{ listen 127.0.0.1:{}{ssl}; {tls} root {}; }}", ports[0], text(folder))
+        });
+        Self { port: ports[0], _program: program, directory }
     }
 
     /// The kernel parameter that leads to it.

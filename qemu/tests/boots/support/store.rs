@@ -124,7 +124,7 @@ impl Tpm {
         let mut command = bound_to_us(swtpm);
         command.args(["socket", "--tpm2", "--tpmstate", &state, "--ctrl", &control]);
         let program = Ended(command.stdout(Stdio::null()).spawn().unwrap());
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !socket.exists() {
             assert!(Instant::now() < deadline, "swtpm makes no {}", socket.display());
             thread::sleep(Duration::from_millis(20));
