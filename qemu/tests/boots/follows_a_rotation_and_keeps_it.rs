@@ -22,6 +22,7 @@ fn follows(machine: &qemu::Machine) {
     assert_eq!((&receipt["version"], &receipt["epoch"]), (&8.into(), &2.into()));
     assert!(boot.says("trust epoch 2 from http://10.0.2.2:"), "it was not said");
     assert!(boot.says("refused: signed by key"), "the stolen key's release was not refused");
+    assert!(boot.says("phase-test: acknowledged release 8 of e2e"), "it did not acknowledge: {receipt}");
     assert!(!stolen.access_log().iter().any(|line| line.contains("/blobs/")), "its blobs were asked for");
 }
 

@@ -212,6 +212,16 @@ impl Boot {
     }
 }
 
+impl Drop for Boot {
+    /// Of a boot that another machine cannot repeat, the console is all that is left.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let transcript = self.running.transcript();
+            transcript.lines().for_each(|line| eprintln!("    {}", line.text));
+        }
+    }
+}
+
 /// What was waited for; if it did not come, the end of the console, in lines.
 #[track_caller]
 fn arrived<T>(waited: Result<T, Error>) -> T {
