@@ -58,7 +58,10 @@ pub(super) fn http() -> Outcome {
     let machine = network::plugged(&mut lan, firmware.machine(), NetworkBoot::Http).memory_mib(1024);
     let outcome = starts(&machine.disk_on(Bus::Usb, &stick.path()), Mode::Private, "/dev/sd");
     let asked = network::asked(&lan.router);
-    assert!(asked.contains("\"GET /arm64/grub/arm64.efi HTTP/1.1\" 200"), "{asked}");
+    // GRUB is told of the server alone, and finds its folder there by itself.
+    for file in ["grub/arm64.efi", "grub/grub.cfg", "vmlinuz", "boot.cpio.zst"] {
+        assert!(asked.contains(&format!("\"GET /arm64/{file} HTTP/1.1\" 200")), "{file}: {asked}");
+    }
     assert!(asked.contains("UefiHttpBoot"), "{asked}");
     outcome
 }
