@@ -52,8 +52,7 @@ fn again(unshare: &mut Command, test: &str) -> String {
     // Where servers are, for who is not root.
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let output = unshare
-        .env("PATH", path)
-        .arg("--")
+        .args(["--", "env", &format!("PATH={path}")])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"])
         .output()

@@ -14,6 +14,14 @@ use std::time::{Duration, Instant};
 /// How often other ports are tried.
 const ATTEMPTS: usize = 10;
 
+/// Where nginx is: for who is not root, that is in no `PATH`. (A command with a `PATH` of its own would be started by a fork, and a
+/// copy of the test program's memory is what nobody can seal a memfd under: EBUSY.)
+pub(crate) fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join("nginx")).find(|file| file.is_file()).expect("nginx (package nginx-light)")
+}
+
 /// Writes a configuration with `http` in its block of that name into `folder`, where all that nginx writes is then, too.
 pub(crate) fn configured(folder: &Path, http: &str) -> PathBuf {
     let (file, place) = (folder.join("nginx.conf"), folder.display());
@@ -49,7 +57,7 @@ pub(crate) struct Nginx(Child);
 impl Nginx {
     /// Starts one on as many free ports of 127.0.0.1, of which `http` makes its configuration; it listens.
     pub(crate) fn start(folder: &Path, ports: usize, http: impl Fn(&[u16]) -> String) -> (Self, Vec<u16>) {
-        Self::start_by(&|| Command::new("nginx"), folder, ports, http)
+        Self::start_by(&|| Command::new(program()), folder, ports, http)
     }
 
     /// The same by a command that has no arguments yet. A port that was free may be somebody's when nginx begins: then others are
@@ -60,15 +68,14 @@ impl Nginx {
         ports: usize,
         http: impl Fn(&[u16]) -> String,
     ) -> (Self, Vec<u16>) {
-        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
         for _ in 0..ATTEMPTS {
             let held: Vec<_> = (0..ports).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
             let ports: Vec<_> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
             drop(held);
             let mut command = command();
-            command.env("PATH", &path).args(["-e", "stderr", "-p"]).arg(folder).arg("-c");
+            command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c");
             command.arg(configured(folder, &http(&ports))).stdin(Stdio::null());
-            let mut nginx = Self(command.spawn().expect("nginx (package nginx-light)"));
+            let mut nginx = Self(command.spawn().unwrap());
             if listens(&mut nginx.0, folder) {
                 return (nginx, ports);
             }

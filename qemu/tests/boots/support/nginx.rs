@@ -52,7 +52,7 @@ impl Nginx {
     /// Serves `folder` with `tls`, the files of a certificate in `directory`, or without.
     fn with(folder: &Path, directory: TempDir, tls: &str) -> Self {
         let ssl = if tls.is_empty() { "" } else { " ssl" };
-        let nginx = || bound_to_us(Path::new("nginx"));
+        let nginx = || bound_to_us(&program::program());
         let (program, ports) = program::Nginx::start_by(&nginx, directory.path(), 1, |ports| {
             format!("access_log off; server {{ listen 127.0.0.1:{}{ssl}; {tls} root {}; }}", ports[0], text(folder))
         });
