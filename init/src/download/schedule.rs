@@ -5,7 +5,8 @@
 //! 1. A source without work gets a *run*: consecutive pieces that nobody has, for one request. The longest gap is shared
 //!    evenly among those who have no work. Where others are given pieces as well ([`Schedule::singly`]), a run is one piece at
 //!    random, so that many machines fetch many different ones. Until all that a source gave is proved, it gets no further run:
-//!    who lied in one is not asked for another.
+//!    who lied in one is not asked for another. Where a run is one piece, who has given a right one may be one ahead, so that
+//!    not every request waits for the hash of the piece before it.
 //! 2. What a neighbour has, or has been fetching for less than [`COMING`], is not asked of an origin.
 //! 3. If nothing is free, a source without work *steals* the far half of the longest run, unless its owner would be done
 //!    before the request were worth it ([`WORTH`]). The owner finds its run shorter.
@@ -94,6 +95,8 @@ struct Member {
     work: Option<Work>,
     /// Full pieces of it that are not hashed yet.
     unproved: usize,
+    /// Whether a piece of it was ever proved.
+    honest: bool,
     cuts: u32,
     /// How often it was late.
     strikes: u32,
@@ -143,8 +146,8 @@ impl Schedule {
     /// [`Self::has`] says so.
     pub fn join(&mut self, standing: Standing, all: bool) -> usize {
         let holds = (!all).then(Vec::new);
-        let (ranges, work, pace, busy) = (true, None, None, false);
-        self.members.push(Member { standing, ranges, work, unproved: 0, cuts: 0, strikes: 0, pace, holds, busy });
+        let (ranges, work, unproved, honest, pace, busy) = (true, None, 0, false, None, false);
+        self.members.push(Member { standing, ranges, work, unproved, honest, cuts: 0, strikes: 0, pace, holds, busy });
         self.members.len() - 1
     }
 
@@ -247,9 +250,10 @@ impl Schedule {
     /// The piece that a source gave is proved. Says whether the source waits for work since.
     pub fn proved(&mut self, member: usize, index: usize) -> bool {
         self.pieces[index] = State::Proved;
-        let member = &mut self.members[member];
-        member.unproved = member.unproved.saturating_sub(1);
-        member.unproved == 0 && member.work.is_none()
+        let giver = &mut self.members[member];
+        giver.unproved = giver.unproved.saturating_sub(1);
+        giver.honest = true;
+        self.is_free(&self.members[member])
     }
 
     /// The piece that a source gave is wrong.
@@ -329,11 +333,14 @@ impl Schedule {
 
     /// Those who could work.
     fn idle(&self) -> Vec<usize> {
-        let idle = |member: &Member| {
-            let is_free = member.work.is_none() && member.unproved == 0 && !member.busy;
-            member.standing == Standing::Good && is_free
-        };
+        let idle = |member: &Member| member.standing == Standing::Good && !member.busy && self.is_free(member);
         self.members.iter().enumerate().filter(|(_, member)| idle(member)).map(|(number, _)| number).collect()
+    }
+
+    /// Whether nothing that it does, or has given, stands against a further run.
+    fn is_free(&self, member: &Member) -> bool {
+        let ahead = usize::from(self.random.is_some() && member.honest);
+        member.work.is_none() && member.unproved <= ahead
     }
 
     /// Whether it has everything, and gives parts of it.

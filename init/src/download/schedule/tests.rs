@@ -197,6 +197,29 @@ fn who_gave_what_is_not_proved_yet_gets_nothing_more() {
 }
 
 #[test]
+fn where_a_run_is_one_piece_who_gave_a_right_one_may_be_one_ahead() {
+    let (mut schedule, now) = schedule(20, 1);
+    schedule.singly(7);
+    let fill = |schedule: &mut Schedule| {
+        assert_eq!(runs(schedule, now).len(), 1, "it gets no run");
+        let index = schedule.next_piece(0, 0, now).unwrap();
+        schedule.filled(0, now);
+        schedule.ended(0, End::Well);
+        index
+    };
+    let first = fill(&mut schedule);
+    assert_eq!(runs(&mut schedule, now), [], "its first piece may be a lie");
+    assert!(schedule.proved(0, first), "it is to be looked after");
+    let [second, third] = [fill(&mut schedule), fill(&mut schedule)];
+    assert_eq!(runs(&mut schedule, now), [], "two pieces may be lies");
+    assert!(schedule.proved(0, second), "it is to be looked after");
+    let fourth = fill(&mut schedule);
+    schedule.wrong(0, third);
+    schedule.proved(0, fourth);
+    assert_eq!(runs(&mut schedule, now), [], "who lied is asked again");
+}
+
+#[test]
 fn a_piece_that_is_being_hashed_is_nobodys_and_not_over() {
     let (mut schedule, now) = schedule(1, 1);
     runs(&mut schedule, now);
