@@ -4,6 +4,8 @@
 //! middle, and a system that has mounted the same partition is not disturbed. Nothing on it can be executed or is a device,
 //! and no link leads out of it.
 //!
+//! What an ext4 itself asks for if it turns out to be damaged does not count: it becomes read-only, and no kernel panics.
+//!
 //! With [`Access::ReadOnly`] not one byte of the disk changes: the kernel is told to refuse writes to the device
 //! (`BLKROSET`), and a journal that was not replayed stays so (`noload`), since replaying writes.
 
@@ -172,8 +174,12 @@ impl Volume {
         if file_system == Access::ReadOnly {
             fsconfig_set_flag(&context, "ro")?;
         }
-        if self.access == Access::ReadOnly && kind == FileSystem::Ext4 {
-            fsconfig_set_flag(&context, "noload")?;
+        if kind == FileSystem::Ext4 {
+            // Whoever made it may have asked for a panic of the kernel upon the first damage that is met (`tune2fs -e panic`).
+            fsconfig_set_string(&context, "errors", "remount-ro")?;
+            if self.access == Access::ReadOnly {
+                fsconfig_set_flag(&context, "noload")?;
+            }
         }
         fsconfig_create(&context)?;
         let safe =

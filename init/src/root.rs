@@ -60,7 +60,7 @@ pub fn run(console: &Arc<Console>, timeline: &Timeline<'_>) -> Result<Outcome, S
             if let Err(error) = modules::coldplug(here, &command_line, console) {
                 console.warn(format_args!("{error}"));
             }
-            Place::new(upper, &handoff.channel, &handoff.arch, &command_line)
+            Place::new(upper, &handoff.channel, &handoff.arch, &command_line, console)
         });
         overlay::from_path(&here.join("phase/rootfs.squashfs"), &handoff.init, place)
     };

@@ -175,18 +175,20 @@ pub struct Place<'a> {
     arch: &'a str,
     /// The kernel command line, for the modules of the file system.
     command_line: &'a str,
+    /// Where a person is told that the partition is waited for.
+    console: &'a Console,
 }
 
 impl<'a> Place<'a> {
     /// The place that a hand-off names, for a release of this channel and architecture.
-    pub fn new(upper: &'a Upper, channel: &'a str, arch: &'a str, command_line: &'a str) -> Self {
-        Self { partuuid: &upper.partuuid, channel, arch, command_line }
+    pub fn new(upper: &'a Upper, channel: &'a str, arch: &'a str, command_line: &'a str, console: &'a Console) -> Self {
+        Self { partuuid: &upper.partuuid, channel, arch, command_line, console }
     }
 
     /// Mounts it on `target`, with the directories `data` and `work` in it, the latter empty. What fails may leave a mount there.
     pub fn attach(&self, target: &'static str) -> Result<(), UpperError> {
         let root = Path::new("/");
-        let device = partition::find(root, self.partuuid, PATIENCE)?;
+        let device = self.device(root)?;
         let volume = Volume::look(device.clone(), Access::ReadWrite)
             .map_err(|source| StoreError::Device { device: device.clone(), source })?
             .filter(|volume| volume.superblock().file_system == FileSystem::Ext4)
@@ -206,6 +208,18 @@ impl<'a> Place<'a> {
         // changes if something stays (`ovl_workdir_create` of Linux).
         switch_root::remove_below(&Path::new(target).join("work"), device_number, 0);
         Ok(())
+    }
+
+    /// Finds the partition. If it is not there at once, a person is told what the machine does meanwhile.
+    fn device(&self, root: &Path) -> Result<PathBuf, NoPartition> {
+        let Self { partuuid, console, .. } = self;
+        let found = partition::find(root, partuuid, Duration::ZERO);
+        if !matches!(found, Err(NoPartition::Missing { .. })) {
+            return found;
+        }
+        let most = PATIENCE.as_secs();
+        console.info(format_args!("changes are kept on partition {partuuid}; waiting for it for up to {most} s"));
+        partition::find(root, partuuid, PATIENCE)
     }
 
     /// The release's own directory, made if it is not there, with all that is above and in it.

@@ -2,7 +2,7 @@
 //! runs on a machine. (The boots of `qemu` have a vfat as well, which not every kernel of a host knows.)
 //!
 //! Loop devices need root: without it the tests run again under `sudo -n`. They need `losetup`, `addpart`, `mount`
-//! (util-linux), `sgdisk` (gdisk) and `mke2fs` (e2fsprogs); without them they fail and say so.
+//! (util-linux), `sgdisk` (gdisk), `mke2fs` and `tune2fs` (e2fsprogs); without them they fail and say so.
 
 // Helpers of tests panic too; clippy.toml only knows the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use init::file_system::Volume;
 use init::store::{Access, Chain, Opened, Opening, StoreError};
 use init::timeline::Kind;
 use namespaces::inside_as_root;
@@ -405,6 +406,25 @@ fn a_trust_file_that_cannot_be_read_hides_nothing_else() {
         assert!(error.contains("cannot read trust/3.dsse.json on /dev/loop"), "{error}");
         assert_eq!(store.state().unwrap(), Some(state(7)));
     });
+}
+
+#[test]
+fn a_disk_cannot_ask_for_a_panic_of_the_kernel() {
+    if !inside_as_root("a_disk_cannot_ask_for_a_panic_of_the_kernel") {
+        return;
+    }
+    let image = Image::new(&[]);
+    let plugged = Plugged::new(&image.path());
+    let partition = plugged.partition();
+    run(Command::new("tune2fs").args(["-e", "panic"]).arg(&partition));
+    let options = Path::new("/proc/fs/ext4").join(partition.file_name().unwrap()).join("options");
+    for access in [Access::ReadWrite, Access::ReadOnly] {
+        let volume = Volume::look(partition.clone(), access).unwrap().unwrap();
+        volume.load_modules(&modprobe);
+        let _mounted = volume.mount(access).unwrap();
+        let options = fs::read_to_string(&options).unwrap();
+        assert!(options.lines().any(|option| option == "errors=remount-ro"), "{access:?}: {options}");
+    }
 }
 
 #[test]

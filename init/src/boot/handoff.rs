@@ -156,7 +156,7 @@ impl StageOne<'_> {
         let release = &chosen.release;
         let upper = upper(config, chosen).ok().flatten();
         let (channel, arch) = (release.channel.as_str(), release.arch.as_str());
-        let place = upper.as_ref().map(|upper| Place::new(upper, channel, arch, &config.command_line));
+        let place = upper.as_ref().map(|upper| Place::new(upper, channel, arch, &config.command_line, self.console));
         let assemble = || overlay::from_file(&squashfs, offset, rootfs.size, &release.init, place);
         let root = self.timeline.stage("root", assemble, |root| field("upper", &root.upper()))?;
         let handoff = Handoff { measured, ..self.handoff(Way::Direct, chosen, &rootfs, config) };

@@ -39,7 +39,8 @@ fn the_receipt_says_what_came_of_it() {
 
 /// The directories of a release on what is mounted at `top`.
 fn directories(top: &Path, channel: &str) -> Result<OwnedFd, UpperError> {
-    let place = Place { partuuid: &partuuid(), channel, arch: "x86_64", command_line: "" };
+    let console = Console::attach(Path::new("/nowhere"), "", crate::console::Verbosity::Quiet);
+    let place = Place { partuuid: &partuuid(), channel, arch: "x86_64", command_line: "", console: &console };
     place.directories(&File::open(top).unwrap().into(), Path::new("/dev/vda3"))
 }
 
