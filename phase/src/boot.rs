@@ -36,7 +36,8 @@ With --batch: exit status 0 if --until was reached, 1 if not, 2 for wrong usage.
 Examples:
   phase boot --kernel vmlinuz --initrd boot.cpio.zst --serve tree
   phase boot --kernel vmlinuz --initrd boot.cpio.zst --append phase.origin=http://192.0.2.10:8000
-  phase boot --kernel vmlinuz --initrd boot.cpio.zst --serve tree --batch --until switch:begin --json")]
+  phase boot --kernel vmlinuz --initrd boot.cpio.zst --serve tree --batch \\
+      --until switch:begin --json")]
 pub struct Args {
     /// The kernel: a bzImage for a PC, an Image for a machine of arm64
     #[arg(long, value_name = "FILE")]

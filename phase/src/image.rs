@@ -270,9 +270,9 @@ Examples:
   phase image initramfs --stage boot --init init --trust trust.json \\
       --origin http://192.0.2.10:8000 --state disk:$(blkid -s PARTUUID -o value /dev/sdb2) \\
       --kernel-root linux-image-amd64 --modules net,root,disk --out boot.cpio.zst
-  phase image initramfs --stage boot --init init --trust trust.json \
-      --origin http://192.0.2.10:8000 --state disk:$(blkid -s PARTUUID -o value /dev/sdb2) \
-      --upper persistent --kernel-root linux-image-amd64 --modules net,root,disk \
+  phase image initramfs --stage boot --init init --trust trust.json \\
+      --origin http://192.0.2.10:8000 --state disk:$(blkid -s PARTUUID -o value /dev/sdb2) \\
+      --upper persistent --kernel-root linux-image-amd64 --modules net,root,disk \\
       --out boot.cpio.zst
   phase image initramfs --stage boot --init init --trust trust.json \\
       --origin https://boot.example.org --tls-roots our-ca.pem \\
@@ -280,6 +280,6 @@ Examples:
       --modules net,root --out boot.cpio.zst
   phase image initramfs --stage root --init init --modules root \\
       --kernel-root linux-image-amd64 --out initramfs.cpio.zst
-  phase image initramfs --stage root --init init --modules root,disk \
+  phase image initramfs --stage root --init init --modules root,disk \\
       --kernel-root linux-image-amd64 --out initramfs.cpio.zst    # for --upper persistent"
 }

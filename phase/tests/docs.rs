@@ -120,6 +120,35 @@ fn commands_have_the_options_that_the_documents_use() {
     assert!(checked > 20, "only {checked} options were checked");
 }
 
+/// The commands of a help.
+fn subcommands(help: &str) -> Vec<&str> {
+    let listed = help.split("\nCommands:\n").nth(1).unwrap_or_default().lines().take_while(|line| !line.is_empty());
+    let named = listed.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    named.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
+}
+
+/// A line that is too long for clap is broken into two, of which the first one does not say that it goes on.
+#[test]
+fn examples_of_help_can_be_typed_as_they_stand() {
+    let (mut checked, mut left) = (0, vec![Vec::<String>::new()]);
+    while let Some(command) = left.pop() {
+        let name = command.join(" ");
+        let help = help(&command.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        left.extend(subcommands(&help).iter().map(|next| [&command[..], &[(*next).to_owned()]].concat()));
+        let examples = help.split("\nExamples:\n").nth(1).unwrap_or_default().split("\n\n").next().unwrap();
+        for line in examples.replace("\\\n", "").lines() {
+            let ours = line.contains("phase ");
+            let other = ["openssl ", "systemctl ", "(cd "].iter().any(|start| line.trim_start().starts_with(start));
+            assert!(
+                ours || other,
+                "`phase {name} --help`: no command begins with {line:?}; break the line before it with \\"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 60, "only {checked} examples were checked");
+}
+
 /// The documents of docs/ itself, by name.
 fn names_in_docs() -> Vec<String> {
     let entries = fs::read_dir(checkout().join("docs")).unwrap();

@@ -22,7 +22,7 @@ The package comes from the host's own apt sources. For another architecture, apt
 architectures the host's dpkg knows stays as it is.
 
 Examples:
-  phase lab package grub-efi-arm64-bin --arch aarch64    # build/package/aarch64/grub-efi-arm64-bin/usr/lib/grub/arm64-efi
+  phase lab package grub-efi-arm64-bin --arch aarch64    # to build/package/aarch64
   phase lab package busybox-static --arch aarch64 --json")]
 pub struct Args {
     /// The package's name

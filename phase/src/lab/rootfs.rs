@@ -66,7 +66,9 @@ Needs mmdebstrap and squashfs-tools-ng. Made once and kept; --force makes it ane
 Examples:
   phase lab rootfs --kernel-root build/kernel/cloud-amd64
   phase lab rootfs --kernel-root build/kernel/amd64 --suite trixie --out build/trixie.squashfs
-  phase lab rootfs --kernel-root build/kernel/cloud-arm64 --out build/arm64.squashfs    # with qemu-user-static")]
+  phase lab rootfs --kernel-root build/kernel/cloud-arm64 --out build/arm64.squashfs
+
+Another architecture than this host's takes qemu-user-static.")]
 pub struct Args {
     /// The kernel root whose modules go into the system; see `phase lab kernel`
     #[arg(long, value_name = "DIR", env = "KERNEL_ROOT")]

@@ -52,7 +52,7 @@ pub(crate) const BUSYBOX: &str = "/bin/busybox";
 Examples:
   phase lab tiny-root --out build/tiny.squashfs
   phase lab tiny-root --out build/60m.squashfs --size 60
-  phase lab tiny-root --out build/arm64.squashfs --arch aarch64    # with the busybox of Debian's package")]
+  phase lab tiny-root --out build/arm64.squashfs --arch aarch64    # Debian's busybox")]
 pub struct Args {
     /// Where the squashfs goes; a file there is replaced
     #[arg(long, value_name = "FILE")]

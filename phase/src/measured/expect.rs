@@ -25,8 +25,11 @@ that will be in force: that of the boot initramfs, or the last rotation that mac
 
 Examples:
   phase measured expect --trust trust.json tree/demo/x86_64/manifest.dsse.json
-  phase measured expect --trust trust.json --bank sha256 --handoff kexec --out pcr14.bin manifest.dsse.json
-  phase measured expect --trust trust.json --start measured.log manifest.dsse.json   # a machine whose shim extends 14
+  phase measured expect --trust trust.json --bank sha256 --handoff kexec --out pcr14.bin \\
+      manifest.dsse.json
+  phase measured expect --trust trust.json --start measured.log manifest.dsse.json
+
+--start is for a machine whose shim extends register 14 before.
 
 --out writes the value as `tpm2_createpolicy --policy-pcr --pcr-list sha256:14 --pcr pcr14.bin` takes it.
 

@@ -19,7 +19,8 @@ at: that says what it claims, and not that a TPM agrees.
 Examples:
   phase measured replay /run/phase/measured.log --local
   tpm2_pcrread sha256:14 | phase measured replay measured.log --pcrs -
-  grep . /sys/class/tpm/tpm0/pcr-*/14 > pcrs && phase measured replay measured.log --pcrs pcrs --json
+  grep . /sys/class/tpm/tpm0/pcr-*/14 > pcrs && \\
+      phase measured replay measured.log --pcrs pcrs --json
 
 Exit status: 0 the log is whole and leads to the registers that were given; 1 it is not or does not; 2 wrong usage.")]
 pub(super) struct ReplayArgs {
