@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, open, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
@@ -197,6 +197,14 @@ pub fn open_below(directory: impl AsFd, name: &str, flags: OFlags) -> Result<Own
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     let created = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
     openat2(directory, name, flags | OFlags::CLOEXEC | OFlags::NONBLOCK, created, resolve)
+}
+
+/// Opens a directory, which is made with these permissions if it is not there.
+pub fn directory_below(directory: impl AsFd, name: &str, permissions: u32) -> Result<OwnedFd, Errno> {
+    match mkdirat(&directory, name, Mode::from_raw_mode(permissions)) {
+        Ok(()) | Err(Errno::EXIST) => open_below(directory, name, OFlags::RDONLY | OFlags::DIRECTORY),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Opens a file to read it; one that is no plain file is refused. `None` if there is none.

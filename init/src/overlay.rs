@@ -131,7 +131,7 @@ pub fn from_file(
         make_directory(Path::new(path)).map_err(|errno| RootError::Directory { path, errno })?;
     }
     // An attempt before this one may have left its mounts.
-    clear(&[ROOT, WRITABLE, LOWER]);
+    take_apart();
     let device = LoopDevice::attach(file, offset, size).map_err(RootError::Loop)?;
     // The union's own flags count for what is started from it. Seen directly, below /run/phase, a program that was replaced
     // above must not lend its rights any more.
@@ -143,6 +143,11 @@ pub fn from_file(
         over_a_tmpfs(init)?;
     }
     Ok(NewRoot { path: ROOT.into(), init: init.to_owned(), kept })
+}
+
+/// Takes a root apart that nothing will be started from.
+pub fn take_apart() {
+    clear(&[ROOT, WRITABLE, LOWER]);
 }
 
 fn over_a_tmpfs(init: &str) -> Result<(), RootError> {

@@ -9,11 +9,11 @@
 //! Of the partition, the release is shown the directory `upper/<channel>/<arch>` alone, and there nothing is a device, lends rights
 //! or can be executed: what is started through the root goes by the root's own flags. No link on the partition is followed.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{CWD, OFlags, fstat, fstatvfs, mkdirat};
+use rustix::fs::{CWD, fstat, fstatvfs};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
 use serde::Serialize;
@@ -21,7 +21,7 @@ use serde_json::Value;
 use verify::PartUuid;
 
 use crate::console::Console;
-use crate::file_system::{FileSystem, Volume, open_below};
+use crate::file_system::{FileSystem, Volume, directory_below};
 use crate::mode::Mode;
 use crate::modules;
 use crate::store::partition::{self, NoPartition};
@@ -225,7 +225,7 @@ impl<'a> Place<'a> {
     /// The release's own directory, made if it is not there, with all that is above and in it.
     fn directories(&self, top: &OwnedFd, device: &Path) -> Result<OwnedFd, UpperError> {
         let make = |parent: &OwnedFd, name: &str, mode| {
-            directory(parent, name, mode).map_err(|errno| UpperError::Directory {
+            directory_below(parent, name, mode).map_err(|errno| UpperError::Directory {
                 name: name.to_owned(),
                 device: device.to_owned(),
                 errno,
@@ -236,14 +236,6 @@ impl<'a> Place<'a> {
         make(&own, "data", 0o755)?;
         make(&own, "work", 0o700)?;
         Ok(own)
-    }
-}
-
-/// Makes a directory if it is not there, and opens it; no link is followed.
-fn directory(parent: impl AsFd, name: &str, mode: u32) -> Result<OwnedFd, Errno> {
-    match mkdirat(&parent, name, rustix::fs::Mode::from_raw_mode(mode)) {
-        Ok(()) | Err(Errno::EXIST) => open_below(parent, name, OFlags::RDONLY | OFlags::DIRECTORY),
-        Err(errno) => Err(errno),
     }
 }
 

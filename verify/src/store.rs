@@ -48,9 +48,7 @@ impl Store {
             seen => Err(fields.refused("store", ValueError::new(seen, "disk, tpm or none"))),
         }
     }
-}
 
-impl Store {
     /// Takes `upper` of a configuration whose `state` this is: changes are kept where the machine remembers, so that has to be
     /// a disk.
     ///

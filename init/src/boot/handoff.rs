@@ -154,6 +154,7 @@ impl StageOne<'_> {
         modules::load(Path::new("/"), &config.command_line, &overlay::MODULES)?;
         let measured = self.measure(Way::Direct, chosen, config)?;
         let release = &chosen.release;
+        let command_line = kexec::command_line(&release.cmdline, &config.command_line)?;
         let upper = upper(config, chosen).ok().flatten();
         let (channel, arch) = (release.channel.as_str(), release.arch.as_str());
         let place = upper.as_ref().map(|upper| Place::new(upper, channel, arch, &config.command_line, self.console));
@@ -162,8 +163,8 @@ impl StageOne<'_> {
         let handoff = Handoff { measured, ..self.handoff(Way::Direct, chosen, &rootfs, config) };
         let handoff = handoff.after_keeping(root.kept.as_ref(), self.console);
         let write = || handoff.give_to_release(Path::new(RUN), &[]);
-        self.timeline.stage("receipt", write, |()| Vec::new())?;
-        let command_line = kexec::command_line(&chosen.release.cmdline, &config.command_line)?;
+        // The next way, or an attempt in private mode, finds no disk mounted.
+        self.timeline.stage("receipt", write, |()| Vec::new()).inspect_err(|_| overlay::take_apart())?;
         self.timeline.last("handoff", &[("kind", "direct")]);
         Ok(Outcome::Switch {
             root: root.path.display().to_string(),

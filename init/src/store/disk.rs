@@ -12,12 +12,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstatvfs, fsync, mkdirat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, fstatvfs, fsync, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use verify::{LIMITS, State};
 
 use super::{Access, Chain, StoreError};
-use crate::file_system::{FileSystem, Volume, open_below, read};
+use crate::file_system::{FileSystem, Volume, directory_below, open_below, read};
 
 /// The state at the top of the file system.
 const STATE: &str = "state.json";
@@ -29,6 +29,8 @@ const RECEIPTS: &str = "receipts";
 const MOST_RECEIPTS: usize = 16;
 /// Bytes that stay free beside the receipts, for a state and a trust file.
 const RESERVE: u64 = LIMITS.envelope_bytes as u64;
+/// Permissions of the directories.
+const READABLE: u32 = 0o755;
 /// What a file is called until it is complete.
 const UNFINISHED: &str = ".phase-new";
 
@@ -96,7 +98,7 @@ impl Disk {
     pub fn keep(&self, trust_files: &[(u64, Vec<u8>)]) -> Result<(), StoreError> {
         let mounted = self.mount(Access::ReadWrite)?;
         let failed = |errno| self.failed("write", TRUST, errno);
-        let directory = directory(&mounted, TRUST).map_err(failed)?;
+        let directory = directory_below(&mounted, TRUST, READABLE).map_err(failed)?;
         for (epoch, envelope) in trust_files {
             replace(directory.as_fd(), &format!("{epoch}.dsse.json"), envelope)
                 .map_err(|errno| self.failed("write", &trust_name(*epoch), errno))?;
@@ -118,7 +120,7 @@ impl Disk {
         }
         let mounted = self.mount(Access::ReadWrite)?;
         let failed = |errno| self.failed("write", &path, errno);
-        let directory = directory(&mounted, RECEIPTS).map_err(failed)?;
+        let directory = directory_below(&mounted, RECEIPTS, READABLE).map_err(failed)?;
         remove_lowest(&directory, version).map_err(failed)?;
         let volume = fstatvfs(&directory).map_err(failed)?;
         let free = volume.f_bavail.saturating_mul(volume.f_frsize);
@@ -179,14 +181,6 @@ fn remove_lowest(directory: &OwnedFd, version: u64) -> Result<(), Errno> {
         }
     }
     Ok(())
-}
-
-/// Opens a directory at the top of the file system, which is made if it is not there.
-fn directory(mounted: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
-    match mkdirat(mounted, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => open_below(mounted, name, OFlags::RDONLY | OFlags::DIRECTORY),
-        Err(errno) => Err(errno),
-    }
 }
 
 fn is_plain_file(directory: impl AsFd, name: &str) -> Result<bool, Errno> {
