@@ -63,7 +63,9 @@ fn is_not_there_in_private_mode_which_leaves_every_byte() {
 #[ignore = "make test-media"]
 fn that_is_on_no_disk_is_done_without() {
     for keeper in both("A", ":") {
-        keeper.boots(None, "").loses("no disk has a partition with PARTUUID");
+        let outcome = keeper.boots(None, "");
+        outcome.loses("no disk has a partition with PARTUUID");
+        assert!(outcome.boot.says("waiting for it for up to 20 s"), "it was silent while it waited");
     }
 }
 
