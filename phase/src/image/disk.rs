@@ -66,8 +66,9 @@ Examples:
       --grub build/package/aarch64/grub-efi-arm64-bin/usr/lib/grub --out arm64.img
   phase image disk --kernel vmlinuz --initramfs boot.cpio.zst --secure-boot --out stick.img
 
-To remember on the image's own PHASE-DATA, think of a GUID for it (uuidgen) and
-make the initramfs with --state disk:GUID; the partition gets it.";
+To remember on the image's own PHASE-DATA, think of a GUID for it
+(cat /proc/sys/kernel/random/uuid) and make the initramfs with --state disk:GUID; the partition
+gets it.";
 
 /// What was made; `--json` prints it.
 #[derive(Debug, Serialize)]
