@@ -89,13 +89,15 @@ pub enum UpperError {
     #[error(transparent)]
     Disk(#[from] StoreError),
     /// It has another file system, or none.
-    #[error("{} has no ext4, the one file system that can hold it (mkfs.ext4 makes one, and removes all that is there)", device.display())]
+    #[error("{} has file system {seen}, wanted ext4 (mkfs.ext4 makes one, and removes all that is there)", device.display())]
     FileSystem {
         /// The device file.
         device: PathBuf,
+        /// What it has, in a word.
+        seen: &'static str,
     },
     /// It has no room.
-    #[error("{} is full: {free} KiB and {inodes} inodes are free; mount it and remove something below upper/, or make it larger", device.display())]
+    #[error("{} is full: {free} KiB and {inodes} inodes are free, wanted {} and {}; mount it and remove something below upper/, or make it larger", device.display(), LEAST_FREE.0 >> 10, LEAST_FREE.1)]
     Full {
         /// The device file.
         device: PathBuf,
@@ -189,10 +191,7 @@ impl<'a> Place<'a> {
     pub fn attach(&self, target: &'static str) -> Result<(), UpperError> {
         let root = Path::new("/");
         let device = self.device(root)?;
-        let volume = Volume::look(device.clone(), Access::ReadWrite)
-            .map_err(|source| StoreError::Device { device: device.clone(), source })?
-            .filter(|volume| volume.superblock().file_system == FileSystem::Ext4)
-            .ok_or_else(|| UpperError::FileSystem { device: device.clone() })?;
+        let volume = ext4(&device)?;
         volume.load_modules(&|module| _ = modules::load(root, self.command_line, &[module]));
         let file_system = FileSystem::Ext4.name();
         let top = volume.mount(Access::ReadWrite).map_err(|errno| StoreError::Mount {
@@ -236,6 +235,19 @@ impl<'a> Place<'a> {
         make(&own, "data", 0o755)?;
         make(&own, "work", 0o700)?;
         Ok(own)
+    }
+}
+
+/// The partition, if it has the one file system that an overlay can write to.
+fn ext4(device: &Path) -> Result<Volume, UpperError> {
+    let device = device.to_owned();
+    let looked = Volume::look(device.clone(), Access::ReadWrite);
+    match looked.map_err(|source| StoreError::Device { device: device.clone(), source })? {
+        Some(volume) if volume.superblock().file_system == FileSystem::Ext4 => Ok(volume),
+        other => {
+            let seen = other.map_or("none", |volume| volume.superblock().file_system.name());
+            Err(UpperError::FileSystem { device, seen })
+        }
     }
 }
 

@@ -95,11 +95,31 @@ fn a_channel_that_is_a_way_out_is_none() {
 }
 
 #[test]
+fn another_file_system_is_named_with_the_one_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = folder.path().join("vda3");
+    let mut start = vec![0; 4096];
+    for (at, magic, seen) in [(0, &b""[..], "none"), (82, b"FAT32", "vfat")] {
+        start[510..512].copy_from_slice(&[0x55, 0xaa]);
+        start[at..at + magic.len()].copy_from_slice(magic);
+        fs::write(&device, &start).unwrap();
+        let error = ext4(&device).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{} has file system {seen}, wanted ext4", device.display())), "{error}");
+    }
+    start[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    fs::write(&device, &start).unwrap();
+    assert!(ext4(&device).is_ok());
+}
+
+#[test]
 fn what_leaves_no_room_is_named() {
     let top = tempfile::tempdir().unwrap();
     assert!(has_room(&File::open(top.path()).unwrap().into(), Path::new("/dev/vda3")).is_ok());
     // A file system that never has room.
     let proc = File::open("/proc").unwrap().into();
     let error = has_room(&proc, Path::new("/dev/vda3")).unwrap_err().to_string();
-    assert!(error.starts_with("/dev/vda3 is full: 0 KiB and 0 inodes are free; mount it and remove"), "{error}");
+    assert!(
+        error.starts_with("/dev/vda3 is full: 0 KiB and 0 inodes are free, wanted 1024 and 16; mount it"),
+        "{error}"
+    );
 }

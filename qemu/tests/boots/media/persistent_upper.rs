@@ -90,7 +90,7 @@ fn that_the_releases_initramfs_has_no_drivers_for_is_done_without() {
 #[ignore = "make test-media"]
 fn that_is_no_ext4_is_done_without() {
     for keeper in both("A", ":") {
-        keeper.boots(Some(&PhaseData::vfat()), "").loses("has no ext4, the one file system that can hold it");
+        keeper.boots(Some(&PhaseData::vfat()), "").loses("has file system vfat, wanted ext4");
     }
 }
 
