@@ -19,6 +19,8 @@ TEST_PACKAGES := $(PACKAGES) $(IMAGE_PACKAGES) nginx-light dnsmasq-base kea-dhcp
                  openssh-client minisign softhsm2 opensc xxd python3-venv gdisk fdisk dosfstools swtpm ovmf ovmf-ia32 sbsigntool shim-signed grub-efi-amd64-signed
 # What only `make test-media` needs.
 MEDIA_PACKAGES := $(TEST_PACKAGES) ipxe-qemu qemu-system-arm qemu-efi-aarch64 qemu-user-static arch-test
+# One set of packages and features for all tests: for another one, cargo compiles dependencies again, which takes minutes.
+HOST       := --profile host --workspace --features verify/cli
 SECONDS    ?= 60
 # A trust file of keys that are made for `make images`, if no other is named.
 TRUST      ?= build/image-keys/trust.json
@@ -56,8 +58,7 @@ kernel-deps: deps
 	@dpkg -s $(KERNEL_PACKAGES) >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(KERNEL_PACKAGES); }
 
 build: deps ## Build `phase` and `phase-verify` for this machine and the static musl `init`
-	cargo build --profile host --package phase
-	cargo build --profile host --package verify --features cli
+	cargo build --profile host --package phase --package verify --features verify/cli
 	cargo build --release --package init --target $(TARGET)
 
 build-arm64: build ## Build the static musl `init` for arm64: no cross compiler is needed
@@ -90,13 +91,14 @@ build/image-keys/trust.json: | build
 	$(PHASE) keygen --no-passphrase --out build/image-keys/release
 	$(PHASE) trust init --channel stable --root-key build/image-keys/root.pub --release-key build/image-keys/release.pub --out $@
 
-test: test-deps build tools dsse-peer lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
+test: test-deps tools dsse-peer lint ## Everything CI runs: format, lints, licences, docs, unit, namespaced, end-to-end and short fuzz runs
+	cargo build --release --package init --target $(TARGET)
+	cargo test $(HOST) --no-run
 	$(PHASE) size --init $(INIT)
-	cargo test --profile host --workspace --exclude qemu --features verify/cli
-	cargo test --profile host --package discover --test names --target $(TARGET) -- --nocapture # with the C library of init, where a panic ends the program at once
 	$(PHASE) lab kernel
-	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test --profile host --package initramfs --lib -- --ignored
-	cargo test --profile host --package qemu -- --test-threads=2
+	KERNEL_ROOT=$(abspath $(KERNEL)) cargo test $(HOST) --lib -- --ignored
+	cargo test $(HOST) -- --test-threads=2
+	cargo test --profile host --package discover --test names --target $(TARGET) -- --nocapture # with the C library of init, where a panic ends the program at once
 	$(MAKE) fuzz SECONDS=5
 
 test-network: test-deps build ## Boot over every row of docs/testing.md: mode, source and fault; prints the table (a quarter of an hour)
@@ -113,7 +115,7 @@ test-scale: test-deps build ## 200 clients at once on `phase serve` and on nginx
 
 lint: tools ## Formatting, clippy, and cargo-deny (bans, licences, sources)
 	cargo fmt --all --check
-	cargo clippy --quiet --profile host --workspace --all-targets --features verify/cli -- -D warnings
+	cargo clippy --quiet $(HOST) --all-targets -- -D warnings
 	$(TOOLS)/bin/cargo-deny --all-features check bans licenses sources
 
 fuzz: tools ## Run every fuzz target for SECONDS each (60)
